@@ -1,0 +1,1 @@
+"""What happens beside the training itself: measuring, logging, saving, showing progress."""

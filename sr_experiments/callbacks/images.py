@@ -1,0 +1,37 @@
+"""The images that a network made, as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from sr_experiments.data.images import write_png
+from sr_experiments.degradations.eightbit import to_pixels
+
+
+class SaveImages(pl.Callback):
+    """Writes what the network made in a test to SET/NAME.png, at full size.
+
+    Args:
+        folder: where the folders of the sets are made.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Write one image; every process writes those that it made."""
+        name = trainer.datamodule.set_names[dataloader_idx]  # type: ignore[attr-defined]
+        path = self.folder / name / f"{outputs['name'][0]}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png(path, to_pixels(outputs["sr"][0]))

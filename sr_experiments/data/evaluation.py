@@ -1,0 +1,63 @@
+"""Evaluation samples: whole photographs, decoded as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sr_experiments.data.images import read_image
+from sr_experiments.data.photos import Photo
+from sr_experiments.errors import UserError
+
+
+class EvaluationImages(Dataset[dict[str, Any]]):
+    """The photographs of a set, in order.
+
+    An item is `{"hr": uint8 (3, H, W), "gray": bool, "name": str, "index": int}`, and `"lr": uint8 (3, H/scale,
+    W/scale)` where one is stored. H and W are cut to multiples of `scale` at the bottom and at the right. A file
+    stored in gray has `gray=True` and three equal channels.
+
+    Args:
+        photos: the set.
+        scale: the enlargement.
+    """
+
+    def __init__(self, photos: Sequence[Photo], scale: int) -> None:
+        self.photos, self.scale = list(photos), scale
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Decode one photograph.
+
+        Raises:
+            UserError: a file cannot be read, is smaller than `scale`, or does not fit its LR image.
+        """
+        photo = self.photos[index]
+        pixels = read_image(photo.hr, gray="keep")
+        height, width = (side // self.scale * self.scale for side in pixels.shape[:2])
+        if min(height, width) == 0:
+            raise UserError(f"{photo.hr} is {pixels.shape[1]}x{pixels.shape[0]} pixels, too small for x{self.scale}.")
+        hr = pixels[:height, :width]
+        item = {"hr": _rgb_chw(hr), "gray": pixels.shape[2] == 1, "name": photo.name, "index": index}
+        if photo.lr is not None:
+            lr = read_image(photo.lr)
+            if (lr.shape[0] * self.scale, lr.shape[1] * self.scale) != (height, width):
+                raise UserError(
+                    f"{photo.hr} is {width}x{height} pixels and its LR image {photo.lr} is "
+                    f"{lr.shape[1]}x{lr.shape[0]}, which does not fit scale {self.scale}."
+                )
+            item["lr"] = _rgb_chw(lr)
+        return item
+
+
+def _rgb_chw(pixels: NDArray[np.uint8]) -> Tensor:
+    chw = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return torch.from_numpy(chw if chw.shape[0] == 3 else np.repeat(chw, 3, axis=0))

@@ -1,0 +1,30 @@
+"""Separable resampling: along an axis, every output pixel is a weighted sum of a few input pixels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class Taps(NamedTuple):
+    """Which input pixels make each output pixel of one axis: two arrays of shape (output length, taps)."""
+
+    indices: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+    def matrix(self, length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """Write the taps as an (output length, `length`) matrix; a pixel named twice, as at borders, adds up."""
+        matrix = np.zeros((len(self.indices), length))
+        np.add.at(matrix, (np.arange(len(matrix))[:, None], self.indices), self.weights)
+        with torch.inference_mode(False):  # the matrix may be cached and serve a training step later
+            return torch.from_numpy(matrix).to(device=device, dtype=dtype)
+
+
+def apply_along(image: Tensor, axis: int, matrix: Tensor) -> Tensor:
+    """Multiply the columns (`axis` -2) or the rows (`axis` -1) of (..., H, W) images by an (out, in) matrix."""
+    with torch.autocast(image.device.type, enabled=False):
+        return matrix @ image if axis == -2 else image @ matrix.mT

@@ -1,0 +1,1 @@
+"""What makes Hydra, runs and their folders work together: composing, checking, resuming, reading back."""

@@ -1,0 +1,149 @@
+"""Runs a command as a Hydra app, and says in a sentence what was wrong with its command line."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
+
+from sr_experiments.errors import UserError
+from sr_experiments.launch.config import conf_dir, dotted_keys, nearest
+
+
+def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> int:
+    """Compose `config_name` with the command line and call `task` with it.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: the command line or the config is wrong, or the task said so.
+    """
+    import hydra
+
+    # Hydra would print errors its own way and exit; they are explained here instead.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    main = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(task)
+    try:
+        main()
+    except Exception as error:
+        user_error = find_user_error(error)
+        if user_error is not None:
+            raise user_error from error
+        message = explain(error, config_name)
+        if message is not None:
+            raise UserError(message) from error
+        raise
+    return 0
+
+
+def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose a shipped config outside a Hydra app.
+
+    Raises:
+        HydraException: it cannot be composed.
+    """
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose(config_name, overrides=list(overrides))
+
+
+def added_keys() -> list[str]:
+    """Dotted keys that the command line of the running Hydra app added with `+`."""
+    overrides = HydraConfig.get().overrides.task
+    return [override.lstrip("+").split("=")[0].split("@")[0] for override in overrides if override.startswith("+")]
+
+
+def find_user_error(error: BaseException | None) -> UserError | None:
+    """The message for people inside an error that Hydra, Lightning or a loader process wrapped around it."""
+    while error is not None:
+        if isinstance(error, UserError):
+            text = str(error)
+            # A loader process hands over the traceback as text; the message is its last paragraph.
+            inside = re.search(r"UserError: ((?:.|\n)*)$", text) if text.startswith("Caught UserError") else None
+            return UserError(inside.group(1).strip()) if inside else error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def explain(error: BaseException, config_name: str) -> str | None:
+    """One or two sentences for an error of the command line or of the config; None for any other error."""
+    if type(error).__name__ == "OutOfMemoryError":
+        return (
+            "The device ran out of memory: use a smaller data.batch_size, and trainer.accumulate_grad_batches to make "
+            "up for it."
+        )
+    if isinstance(error, MissingMandatoryValue):
+        key = str(error).rpartition(": ")[2]
+        return f"{key} must be given: add {key}=VALUE to the command line."
+    if isinstance(error, MissingConfigException):
+        return _missing_option(error)
+    cause = error.__cause__
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        key = re.search(r"'(?P<key>[^']+)'", str(error))
+        if key:
+            known = _known_keys(config_name) - {key["key"]}
+            return f"There is no key {key['key']}.{nearest(key['key'], known)} `--help` lists the groups and options."
+    if isinstance(error, InterpolationKeyError):
+        return f"The config refers to a key that does not exist: {str(error).splitlines()[0]}."
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        return " ".join([*lines[:2], *(str(cause).splitlines()[:1] if cause else [])])
+    return None
+
+
+def _missing_option(error: MissingConfigException) -> str:
+    missing = str(error.missing_cfg_file)
+    group, _, option = missing.rpartition("/")
+    options = [str(name) for name in error.options or []]
+    if not options and group:
+        options = sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
+    listed = f" It has: {', '.join(options)}." if options else ""
+    return f"{group or 'The config'} has no option {option}.{nearest(option, options)}{listed}"
+
+
+def _known_keys(config_name: str) -> set[str]:
+    """Keys of the config as it is with those overrides that only choose options."""
+    choices = []
+    for word in sys.argv[1:]:
+        key, _, value = word.partition("=")
+        if (conf_dir() / key / f"{value}.yaml").is_file():
+            choices.append(word)
+    try:
+        config = compose_config(config_name, choices)
+    except HydraException:
+        config = compose_config(config_name, [])
+    groups = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
+    return dotted_keys(OmegaConf.to_container(config, resolve=False)) | groups
+
+
+def option_value(arguments: Sequence[str], key: str) -> str | None:
+    """The value of the last `key=value` among command line arguments."""
+    values = [argument.partition("=")[2] for argument in arguments if argument.partition("=")[0] == key]
+    return values[-1] if values else None
+
+
+def overrides_of(arguments: Sequence[str]) -> list[str]:
+    """The `key=value` arguments of a command line, without Hydra's flags."""
+    return [argument for argument in arguments if not argument.startswith("-") and re.match(r"[~+]|[^=]+=", argument)]
+
+
+def absolute(path: str | Path) -> Path:
+    """A path that stays right when the working directory changes."""
+    return Path(path).expanduser().resolve()

@@ -1,0 +1,97 @@
+"""Lightning's trainer from the config, with the choices that depend on the machine."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from sr_experiments.callbacks.checkpoints import AtomicCheckpointIO
+from sr_experiments.errors import UserError
+from sr_experiments.launch.checkpoints import portable_config
+
+# Lightning refuses these under manual optimization; the training module does their work.
+OF_THE_TRAINING = ("gradient_clip_val", "gradient_clip_algorithm", "accumulate_grad_batches")
+
+
+class CarryConfig(pl.Callback):
+    """Puts the network's config into every checkpoint, so that the file alone is enough to use it.
+
+    Args:
+        config: plain values.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config = config
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the config."""
+        checkpoint["config"] = self.config
+
+
+def make_trainer(config: DictConfig, *, training: bool = True) -> pl.Trainer:
+    """Make the trainer with its callbacks and loggers.
+
+    Args:
+        config: the composed config.
+        training: False where nothing is trained or logged.
+
+    Raises:
+        UserError: a setting cannot work, or there are not enough devices.
+    """
+    settings = OmegaConf.to_container(config.trainer, resolve=True)
+    assert isinstance(settings, dict)
+    _check(settings)
+    settings = {key: value for key, value in settings.items() if key not in OF_THE_TRAINING}
+    settings["precision"] = pick_precision(settings["precision"], settings["accelerator"])
+    parts = {name: [instantiate(part) for part in config[name].values() if part] for name in ("callbacks", "logger")}
+    if training:
+        parts["callbacks"].append(CarryConfig(portable_config(config)))
+    quiet_lightning()
+    try:
+        return instantiate(
+            settings,
+            callbacks=parts["callbacks"],
+            logger=parts["logger"] or False,
+            plugins=[AtomicCheckpointIO()],
+            # Samplers that neither repeat nor drop images, and crops that do not depend on the number of processes.
+            use_distributed_sampler=False,
+        )
+    except Exception as error:
+        raise UserError(f"The trainer cannot be set up: {_last_cause(error)}") from error
+
+
+def _check(settings: dict[str, Any]) -> None:
+    interval = settings["val_check_interval"]
+    if not isinstance(interval, int) or isinstance(interval, bool) or interval < 1:
+        raise UserError(f"trainer.val_check_interval={interval} must be a whole number of generator updates.")
+    if settings["max_steps"] < 1 and settings["max_time"] is None:
+        raise UserError("Give the training an end: trainer.max_steps=N (generator updates) or trainer.max_time.")
+
+
+def pick_precision(precision: str, accelerator: str) -> str:
+    """`auto` becomes bf16-mixed on a GPU that has it, else full precision; anything else stays."""
+    if precision != "auto":
+        return precision
+    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+
+
+def quiet_lightning() -> None:
+    """Keep advice away that does not apply: few loader workers are right here, the loader is resumable."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*in eval mode at the start of training.*"):
+        warnings.filterwarnings("ignore", message)
+
+
+def _last_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)

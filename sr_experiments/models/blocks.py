@@ -1,0 +1,65 @@
+"""Blocks that several networks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+def conv(channels_in: int, channels_out: int, kernel: int = 3, *, bias: bool = True) -> nn.Conv2d:
+    """Convolution of stride 1 that keeps the size, padded with zeros."""
+    return nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2, bias=bias)
+
+
+class ResidualBlock(nn.Module):
+    """x + residual_scale * body(x), body = conv, [norm], activation, conv, [norm].
+
+    With batch norm and PReLU it is SRResNet's block, without a norm EDSR's and EnhanceNet's.
+
+    Args:
+        features: channels of the feature map.
+        activation: makes the activation.
+        norm: makes the normalisation from the number of channels; None for no normalisation.
+        residual_scale: what the residual is multiplied with before it is added.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        activation: Callable[[], nn.Module] = nn.ReLU,
+        norm: Callable[[int], nn.Module] | None = None,
+        residual_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [conv(features, features)]
+        layers += [norm(features)] if norm else []
+        layers += [activation(), conv(features, features)]
+        layers += [norm(features)] if norm else []
+        self.body = nn.Sequential(*layers)
+        self.residual_scale = residual_scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, features, h, w) -> the same shape."""
+        return x + self.residual_scale * self.body(x)
+
+
+class ShiftMean(nn.Module):
+    """Subtract (sign = -1) or add (sign = +1) the mean colour of a data set.
+
+    Args:
+        mean: one value a channel, in [0, 1].
+        sign: -1 in front of a network, +1 behind it.
+    """
+
+    mean: Tensor
+
+    def __init__(self, mean: tuple[float, ...], sign: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", sign * torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> the same shape."""
+        return x + self.mean

@@ -1,0 +1,166 @@
+"""`sr-train`: compose a config, train, test, and leave a run folder."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from sr_experiments.errors import UserError, exit_with_message
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Entry point of `sr-train`."""
+    return exit_with_message(_main)
+
+
+def _main() -> int:
+    from sr_experiments.launch.app import run_app
+
+    folder = _folder_to_continue(sys.argv[1:])
+    if folder is not None:
+        from sr_experiments.launch.resume import is_finished
+
+        if is_finished(folder):
+            print(f"This run is finished already: {folder}")
+            return 0
+        print(f"Continuing {folder}")
+        sys.argv.append(f"hydra.run.dir={folder}")
+    return run_app("train", train)
+
+
+def _folder_to_continue(arguments: list[str]) -> Path | None:
+    """The folder of an earlier run with the same config, where the command says `resume=auto`."""
+    from sr_experiments.launch.app import compose_config, option_value, overrides_of
+
+    is_single_run = not {"-m", "--multirun", "-h", "--help", "-c", "--cfg", "--info"} & set(arguments)
+    if option_value(arguments, "resume") != "auto" or not is_single_run or option_value(arguments, "hydra.run.dir"):
+        return None
+    from hydra.errors import HydraException
+
+    from sr_experiments.launch.resume import find_run
+
+    try:
+        config = compose_config("train", overrides_of(arguments))
+    except HydraException:
+        return None  # the app itself is about to say what is wrong
+    return find_run(config, Path(config.paths.output_root).expanduser().resolve())
+
+
+def train(config: DictConfig) -> None:
+    """One run: check, train, test, write `results.json`."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from sr_experiments.launch.app import added_keys
+    from sr_experiments.launch.config import check_config
+    from sr_experiments.launch.results import print_table, versions, write_results
+    from sr_experiments.launch.resume import checkpoint_to_resume
+
+    check_config(config, added_keys())
+    started = time.monotonic()
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    resume = checkpoint_to_resume(config.resume, folder)
+    run = build(config)
+    try:
+        run.fit(resume)
+        test = run.test(folder)
+    except BaseException as error:
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        if run.trainer.is_global_zero:
+            write_results(folder, {"status": status, "error": f"{type(error).__name__}: {error}", **run.facts()})
+        raise
+    finally:
+        run.close()
+    if not run.trainer.is_global_zero:
+        return
+    results = {
+        "status": "finished",
+        "overrides": list(HydraConfig.get().overrides.task),
+        **run.facts(),
+        "seconds": round(time.monotonic() - started, 1),
+        "versions": versions(),
+        "test": test,
+    }
+    path = write_results(folder, results)
+    print_table(test, results["protocol"])
+    print(f"Results: {path}")
+
+
+class Run:
+    """The parts of one run, made from its config.
+
+    Attributes:
+        trainer: Lightning's trainer.
+        module: what is trained.
+        datamodule: what it is trained and tested on.
+    """
+
+    def __init__(self, config: DictConfig, trainer: pl.Trainer, module: Any, datamodule: Any, protocol: Any) -> None:
+        self.config = config
+        self.trainer = trainer
+        self.module = module
+        self.datamodule = datamodule
+        self.protocol = protocol
+
+    def fit(self, resume: Path | None) -> None:
+        """Train, from the start or from a checkpoint."""
+        for logger in self.trainer.loggers:
+            logger.log_hyperparams(OmegaConf.to_container(self.config, resolve=True))  # type: ignore[arg-type]
+        self.trainer.fit(self.module, datamodule=self.datamodule, ckpt_path=resume, weights_only=True)
+
+    def test(self, folder: Path) -> dict[str, Any]:
+        """Score the last or the best checkpoint on all sets."""
+        if not self.datamodule.set_names:
+            return {}
+        from sr_experiments.callbacks.evaluation import Evaluation
+
+        which = self.config.test_checkpoint
+        if which not in ("last", "best"):
+            raise UserError(f"test_checkpoint={which} is unknown: use last or best.")
+        path = folder / "checkpoints" / f"{which}.ckpt"
+        self.trainer.test(self.module, datamodule=self.datamodule, ckpt_path=path, weights_only=True, verbose=False)
+        (evaluation,) = [c for c in self.trainer.callbacks if isinstance(c, Evaluation)]  # type: ignore[attr-defined]
+        return evaluation.results
+
+    def facts(self) -> dict[str, Any]:
+        """What is known about the run however it ended."""
+        return {
+            "scale": self.config.scale,
+            "protocol": self.protocol.stamp(),
+            "parameters": sum(p.numel() for p in self.module.network.parameters()),
+            "steps": self.trainer.global_step,
+        }
+
+    def close(self) -> None:
+        """Complete the files of all loggers."""
+        for logger in self.trainer.loggers:
+            if hasattr(logger, "close"):
+                logger.close()
+
+
+def build(config: DictConfig) -> Run:
+    """Make all parts of a run; what is wrong with any of them is said here, before hours are spent."""
+    import pytorch_lightning as pl
+    from hydra.utils import instantiate
+
+    from sr_experiments.launch.trainer import make_trainer
+
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    datamodule = instantiate(config.data)
+    module = instantiate(config.training)
+    protocol = instantiate(config.metrics)
+    trainer = make_trainer(config)
+    return Run(config, trainer, module, datamodule, protocol)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""LightningModules, and what they share: optimizers, schedules and guards."""

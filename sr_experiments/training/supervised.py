@@ -1,0 +1,237 @@
+"""Training towards the HR image: one network, one optimizer, a weighted sum of terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from sr_experiments.errors import UserError
+from sr_experiments.losses import WeightedSum
+from sr_experiments.models.weights import describe_mismatch
+
+Batch = dict[str, Any]
+
+# Weights that have become non-finite stay so: after this many skipped updates in a row nothing will come of it.
+MOST_SKIPS_IN_A_ROW = 100
+
+
+class Supervised(pl.LightningModule):
+    """Trains a network on crops; one loader batch is one generator update.
+
+    Optimization is manual so that this module and the adversarial one count, clip and accumulate alike:
+    `trainer.global_step` is the number of generator updates.
+
+    Args:
+        network: (B, 3, h, w) in [0, 1] -> (B, 3, scale * h, scale * w).
+        degradation: makes LR from HR on the device: (hr, key) -> lr.
+        loss: weighted sum of terms; None where nothing is trained (evaluation).
+        optimizer: parameters -> optimizer; None where nothing is trained.
+        scheduler: optimizer -> schedule, stepped once a generator update; None for a constant learning rate.
+        ema_decay: decay of the network's exponential moving average, which then is what gets evaluated; None for none.
+        gradient_clip_val: largest gradient norm (or value); None for no clipping.
+        gradient_clip_algorithm: `norm` or `value`.
+        accumulate_grad_batches: parts into which a loader batch is cut, each with a backward pass of its own.
+        on_nonfinite: `stop` the run at a loss that is not finite, or `skip` that update and count it.
+        channels_last: keep images and weights in the memory layout that convolutions like best.
+        compile: compile the network with torch.compile.
+    """
+
+    skipped_updates: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        degradation: nn.Module,
+        loss: WeightedSum | None = None,
+        optimizer: Callable[..., Optimizer] | None = None,
+        scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+        ema_decay: float | None = None,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str = "norm",
+        accumulate_grad_batches: int = 1,
+        on_nonfinite: str = "stop",
+        channels_last: bool = True,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        if on_nonfinite not in ("stop", "skip"):
+            raise UserError(f"on_nonfinite={on_nonfinite} is unknown: use stop or skip.")
+        if gradient_clip_algorithm not in ("norm", "value"):
+            raise UserError(f"trainer.gradient_clip_algorithm={gradient_clip_algorithm} is unknown: use norm or value.")
+        if ema_decay is not None and not 0 < ema_decay < 1:
+            raise UserError(f"ema_decay={ema_decay} must lie between 0 and 1 (0.999 is usual), or be null.")
+        self.automatic_optimization = False
+        self.network = network
+        self.degradation = degradation
+        self.loss = loss
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.gradient_clip_val = gradient_clip_val
+        self.gradient_clip_algorithm = gradient_clip_algorithm
+        self.accumulate_grad_batches = accumulate_grad_batches
+        self.on_nonfinite = on_nonfinite
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network.to(memory_format=self.memory_format)
+        self.ema: AveragedModel | None = None
+        if ema_decay is not None:
+            average = get_ema_multi_avg_fn(ema_decay)
+            self.ema = AveragedModel(network, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
+        self.register_buffer("skipped_updates", torch.zeros((), dtype=torch.long))
+        self.skips_in_a_row = 0
+        if compile:
+            self.network.compile()
+
+    @property
+    def evaluated_network(self) -> nn.Module:
+        """The network that validation and tests look at: the moving average where there is one."""
+        return self.network if self.ema is None else self.ema.module
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Make the optimizer and its schedule."""
+        if self.make_optimizer is None:
+            raise UserError("This module was built for evaluation: it has no optimizer.")
+        options: dict[str, Any] = {}
+        if self.trainer.precision == "16-mixed" and self.gradient_clip_val is not None:
+            options["fused"] = False  # a fused optimizer unscales inside its step, too late for clipping
+        optimizer = self.make_optimizer([p for p in self.network.parameters() if p.requires_grad], **options)
+        if self.make_scheduler is None:
+            return {"optimizer": optimizer}
+        return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Turn what the loader gives into images: uint8 -> float in [0, 1], and LR from HR where it is missing."""
+        images = {name: self.to_image(batch[name]) for name in ("hr", "lr") if name in batch}
+        if "lr" not in images:
+            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+                images["lr"] = self.degradation(images["hr"], batch.get("key"))
+        return {**batch, **images}
+
+    def to_image(self, pixels: Tensor) -> Tensor:
+        """(B, C, H, W) uint8 -> float32 in [0, 1]."""
+        return (pixels.float() / 255).contiguous(memory_format=self.memory_format)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One generator update."""
+        values = self.generator_step(list(self.parts(batch)))
+        step = self.trainer.global_step
+        if step == 1 or step % self.trainer.log_every_n_steps == 0:
+            self.log_training(values, step)
+
+    def parts(self, batch: Batch) -> Iterator[Batch]:
+        """Cut a loader batch into the parts whose gradients are accumulated."""
+        size = len(batch["hr"]) // self.accumulate_grad_batches
+        for start in range(0, size * self.accumulate_grad_batches, size):
+            yield {name: values[start : start + size] for name, values in batch.items()}
+
+    def generator_step(self, parts: list[Batch]) -> dict[str, Tensor]:
+        """Update the network once from the gradients of all `parts`.
+
+        Returns:
+            Name -> value of the loss and of each of its terms, averaged over the parts.
+
+        Raises:
+            UserError: the loss is not finite and `on_nonfinite` is `stop`.
+        """
+        optimizer = self.optimizers()
+        optimizer.zero_grad()  # type: ignore[union-attr]
+        sums: dict[str, Tensor] = {}
+        for part in parts:
+            loss, terms = self.generator_loss(self.prepare(part))
+            self.manual_backward(loss / len(parts))
+            for name, value in {"loss": loss.detach(), **terms}.items():
+                sums[name] = sums[name] + value if name in sums else value
+        values = {name: value / len(parts) for name, value in sums.items()}
+        if self.is_finite(values):
+            self.skips_in_a_row = 0
+        else:
+            self.skip_update(optimizer, values)  # type: ignore[arg-type]
+        optimizer.step()  # type: ignore[union-attr]
+        scheduler = self.lr_schedulers()
+        if scheduler is not None:
+            scheduler.step()  # type: ignore[union-attr, call-arg]
+        if self.ema is not None:
+            self.ema.update_parameters(self.network)
+        return values
+
+    def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one part, and its terms before weighting."""
+        assert self.loss is not None
+        sr = self.network(batch["lr"])
+        # Losses are sums over many pixels: they are taken in full precision.
+        with torch.autocast(self.device.type, enabled=False):
+            return self.loss(sr=sr.float(), hr=batch["hr"], lr=batch["lr"])
+
+    def is_finite(self, values: dict[str, Tensor]) -> bool:
+        """Whether the loss is finite, on every rank."""
+        finite = torch.isfinite(values["loss"]).float()
+        if self.trainer.world_size > 1:
+            finite = self.trainer.strategy.reduce(finite, reduce_op="mean")
+        return bool(finite == 1)
+
+    def skip_update(self, optimizer: Optimizer, values: dict[str, Tensor]) -> None:
+        """Leave the weights as they are at a loss that is not finite: the update that follows has no gradients.
+
+        Raises:
+            UserError: `on_nonfinite` is `stop`, or too many updates in a row were skipped.
+        """
+        step = self.trainer.global_step + 1
+        bad = [name for name, value in values.items() if name != "loss" and not torch.isfinite(value)]
+        what = f"the loss term {bad[0]}" if bad else "the loss"
+        last_good = getattr(self.trainer.checkpoint_callback, "last_saved", None)
+        where = f"the last good checkpoint is {last_good}" if last_good else "no checkpoint was written before"
+        if self.on_nonfinite == "stop":
+            raise UserError(
+                f"At step {step} {what} is not finite; {where}. Try a smaller learning rate, "
+                "trainer.gradient_clip_val, or on_nonfinite=skip."
+            )
+        self.skipped_updates += 1
+        self.skips_in_a_row += 1
+        if self.skips_in_a_row >= MOST_SKIPS_IN_A_ROW:
+            raise UserError(f"At step {step} {what} was not finite for {self.skips_in_a_row} updates in a row; {where}.")
+        # An fp16 gradient scaler finds the gradients non-finite by itself and must see them to lower its scale.
+        if getattr(self.trainer.precision_plugin, "scaler", None) is None:
+            optimizer.zero_grad()
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip gradients; Lightning calls this after fp16 gradients are unscaled."""
+        if self.gradient_clip_val is None:
+            return
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if self.gradient_clip_algorithm == "norm":
+            nn.utils.clip_grad_norm_(parameters, self.gradient_clip_val)
+        else:
+            nn.utils.clip_grad_value_(parameters, self.gradient_clip_val)
+
+    def log_training(self, values: dict[str, Tensor], step: int) -> None:
+        """Write the values of this step to the progress bar and the loggers, averaged over the ranks."""
+        numbers = torch.stack([value.float() for value in values.values()])
+        if self.trainer.world_size > 1:
+            numbers = self.trainer.strategy.reduce(numbers, reduce_op="mean")
+        row = {f"train/{name}": value for name, value in zip(values, numbers.tolist(), strict=True)}
+        row["train/learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        if self.on_nonfinite == "skip":
+            row["train/skipped_updates"] = float(self.skipped_updates)
+        self.trainer.progress_bar_metrics["loss"] = row["train/loss"]
+        for logger in self.trainer.loggers:
+            logger.log_metrics(row, step=step)
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
+        """Enlarge one image in full precision; callbacks measure and keep it."""
+        with torch.autocast(self.device.type, enabled=False):
+            images = self.prepare(batch)
+            return {**images, "sr": self.evaluated_network(images["lr"])}
+
+    test_step = validation_step
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say what does not fit before torch says it at length."""
+        problem = describe_mismatch(self.state_dict(), checkpoint.get("state_dict", {}))
+        if problem:
+            raise UserError(f"The checkpoint belongs to another network or configuration: {problem}.")

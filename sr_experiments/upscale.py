@@ -1,0 +1,95 @@
+"""`sr-upscale`: enlarge photographs with a trained network."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sr_experiments.errors import UserError, exit_with_message
+
+if TYPE_CHECKING:
+    import torch
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `sr-upscale`."""
+    return exit_with_message(lambda: _main(_parser().parse_args(argv)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sr-upscale", description="Enlarge photographs with a trained network.")
+    parser.add_argument("inputs", nargs="+", metavar="IMAGE_OR_DIR", help="images, or folders of images of any depth")
+    parser.add_argument("--checkpoint", required=True, metavar="X", help="a run folder of sr-train, or a .ckpt file")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="where NAME.png is written")
+    parser.add_argument("--tile", type=int, default=512, metavar="N", help="LR pixels a tile; 0: whole images (512)")
+    parser.add_argument("--ensemble", action="store_true", help="average over the eight flips and turns; 8x slower")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (auto)")
+    parser.add_argument("--trust", action="append", default=[], metavar="NAME", help="a part of your own to allow")
+    return parser
+
+
+def _main(arguments: argparse.Namespace) -> int:
+    if arguments.tile < 0:
+        raise UserError(f"--tile {arguments.tile} must not be negative; 0 enlarges whole images.")
+    from rich.progress import track
+
+    from sr_experiments.data.images import read_image, write_png
+    from sr_experiments.launch.checkpoints import load_trained
+    from sr_experiments.models.tiling import enlarge_image, reach, self_ensemble
+
+    jobs = _jobs(arguments.inputs, Path(arguments.output))
+    trained = load_trained(arguments.checkpoint, arguments.trust)
+    device = _device(arguments.device)
+    network = trained.network.to(device)
+    overlap = reach(network, trained.scale) if arguments.tile else 0
+
+    def enlarge(lr: torch.Tensor) -> torch.Tensor:
+        return network(lr.to(device))
+
+    chosen = self_ensemble(enlarge) if arguments.ensemble else enlarge
+    for source, target in track(jobs, description="upscaling", disable=not sys.stdout.isatty()):
+        pixels = read_image(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_png(target, enlarge_image(chosen, pixels, trained.scale, arguments.tile, overlap))
+    print(f"{len(jobs)} image{'s' if len(jobs) != 1 else ''} x{trained.scale} -> {arguments.output}")
+    return 0
+
+
+def _jobs(inputs: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
+    """Which file becomes which.
+
+    Raises:
+        UserError: an input is missing, or two of them would become one file.
+    """
+    from sr_experiments.data.images import find_images
+
+    jobs: dict[Path, Path] = {}
+    for name in map(Path, inputs):
+        found = [(file, file.relative_to(name)) for file in find_images(name)] if name.is_dir() else [(name, Path(name.name))]
+        for file, relative in found:
+            target = output / relative.with_suffix(".png")
+            if target in jobs:
+                raise UserError(f"{jobs[target]} and {file} would both become {target}: enlarge them one by one.")
+            if target.resolve() == file.resolve():
+                raise UserError(f"{file} would overwrite itself: choose another folder with -o.")
+            jobs[target] = file
+    return [(source, target) for target, source in jobs.items()]
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {name} cannot be used here: {str(error).splitlines()[0]}") from error
+    return torch.device(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
