@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -33,10 +32,10 @@ def evaluate(config: DictConfig) -> None:
     from sr_experiments.launch.results import print_table, versions, write_results
     from sr_experiments.launch.trainer import make_trainer
 
-    check_config(config, added_keys())
     started = time.monotonic()
     trained = _network(config)
     config.scale = trained.scale
+    check_config(config, added_keys())
     datamodule = instantiate(config.data)
     protocol = instantiate(config.metrics)
     trainer = make_trainer(config, training=False)

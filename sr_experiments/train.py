@@ -64,7 +64,9 @@ def train(config: DictConfig) -> None:
     from sr_experiments.launch.config import check_config
     from sr_experiments.launch.results import print_table, versions, write_results
     from sr_experiments.launch.resume import checkpoint_to_resume
+    from sr_experiments.launch.trainer import pick_precision
 
+    config.trainer.precision = pick_precision(config.trainer.precision, config.trainer.accelerator)
     check_config(config, added_keys())
     started = time.monotonic()
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -74,7 +76,7 @@ def train(config: DictConfig) -> None:
         run.fit(resume)
         test = run.test(folder)
     except BaseException as error:
-        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        status = "failed" if isinstance(error, Exception) else "interrupted"
         if run.trainer.is_global_zero:
             write_results(folder, {"status": status, "error": f"{type(error).__name__}: {error}", **run.facts()})
         raise
@@ -123,10 +125,7 @@ class Run:
             return {}
         from sr_experiments.callbacks.evaluation import Evaluation
 
-        which = self.config.test_checkpoint
-        if which not in ("last", "best"):
-            raise UserError(f"test_checkpoint={which} is unknown: use last or best.")
-        path = folder / "checkpoints" / f"{which}.ckpt"
+        path = folder / "checkpoints" / f"{self.config.test_checkpoint}.ckpt"
         self.trainer.test(self.module, datamodule=self.datamodule, ckpt_path=path, weights_only=True, verbose=False)
         (evaluation,) = [c for c in self.trainer.callbacks if isinstance(c, Evaluation)]  # type: ignore[attr-defined]
         return evaluation.results
@@ -154,12 +153,28 @@ def build(config: DictConfig) -> Run:
 
     from sr_experiments.launch.trainer import make_trainer
 
+    if config.test_checkpoint not in ("last", "best"):
+        raise UserError(f"test_checkpoint={config.test_checkpoint} is unknown: use last or best.")
     pl.seed_everything(config.seed, workers=True, verbose=False)
     datamodule = instantiate(config.data)
     module = instantiate(config.training)
+    if config.init_from is not None:
+        _initialise(module, config.init_from)
     protocol = instantiate(config.metrics)
     trainer = make_trainer(config)
     return Run(config, trainer, module, datamodule, protocol)
+
+
+def _initialise(module: Any, source: str) -> None:
+    """Begin with the network of another run: the second stage of a two-stage plan."""
+    from sr_experiments.launch.checkpoints import find_checkpoint
+    from sr_experiments.models.weights import load_weights, network_state, read_checkpoint
+
+    file = find_checkpoint(source)
+    state = network_state(read_checkpoint(file))
+    load_weights(module.network, state, file)
+    if module.ema is not None:
+        load_weights(module.ema.module, state, file)
 
 
 if __name__ == "__main__":

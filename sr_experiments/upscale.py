@@ -52,7 +52,6 @@ def _main(arguments: argparse.Namespace) -> int:
     chosen = self_ensemble(enlarge) if arguments.ensemble else enlarge
     for source, target in track(jobs, description="upscaling", disable=not sys.stdout.isatty()):
         pixels = read_image(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
         write_png(target, enlarge_image(chosen, pixels, trained.scale, arguments.tile, overlap))
     print(f"{len(jobs)} image{'s' if len(jobs) != 1 else ''} x{trained.scale} -> {arguments.output}")
     return 0
@@ -62,20 +61,26 @@ def _jobs(inputs: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
     """Which file becomes which.
 
     Raises:
-        UserError: an input is missing, or two of them would become one file.
+        UserError: an input is missing, two of them would become one file, or a result would replace an input.
     """
     from sr_experiments.data.images import find_images
 
     jobs: dict[Path, Path] = {}
     for name in map(Path, inputs):
-        found = [(file, file.relative_to(name)) for file in find_images(name)] if name.is_dir() else [(name, Path(name.name))]
+        found = (
+            [(file, file.relative_to(name)) for file in find_images(name)]
+            if name.is_dir()
+            else [(name, Path(name.name))]
+        )
         for file, relative in found:
             target = output / relative.with_suffix(".png")
             if target in jobs:
                 raise UserError(f"{jobs[target]} and {file} would both become {target}: enlarge them one by one.")
-            if target.resolve() == file.resolve():
-                raise UserError(f"{file} would overwrite itself: choose another folder with -o.")
             jobs[target] = file
+    sources = {file.resolve() for file in jobs.values()}
+    for target, file in jobs.items():
+        if target.resolve() in sources:
+            raise UserError(f"{file} enlarged would replace the input {target}: choose another folder with -o.")
     return [(source, target) for target, source in jobs.items()]
 
 

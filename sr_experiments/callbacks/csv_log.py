@@ -26,6 +26,8 @@ class CSVLog(Logger):
         self.path = Path(folder) / "metrics.csv"
         self.columns: list[str] = ["step"]
         self.last_row: dict[str, Any] = {}
+        if self.path.exists():
+            self.remember(self.read())
 
     @property
     def name(self) -> str:
@@ -44,14 +46,10 @@ class CSVLog(Logger):
     @rank_zero_only
     def start_at(self, step: int) -> None:
         """Drop the rows after `step`: the run goes on from there."""
-        if not self.path.exists():
-            return
-        with self.path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            self.columns = list(reader.fieldnames or ["step"])
-            rows = [row for row in reader if (row["step"] or "").isdigit() and int(row["step"]) <= step]
-        self.rewrite(rows)
-        self.last_row = dict(rows[-1]) if rows else {}
+        if self.path.exists():
+            rows = [row for row in self.read() if (row["step"] or "").isdigit() and int(row["step"]) <= step]
+            self.rewrite(rows)
+            self.remember(rows)
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -60,16 +58,24 @@ class CSVLog(Logger):
         same_step = str(self.last_row.get("step")) == str(step)
         row = {**self.last_row, **metrics} if same_step else {"step": step, **metrics}
         if new or same_step or not self.path.exists():
-            rows: list[dict[str, Any]] = []
-            if self.path.exists():
-                with self.path.open(newline="") as file:
-                    rows = list(csv.DictReader(file))
+            rows = self.read() if self.path.exists() else []
             self.columns += sorted(new)
             self.rewrite([*(rows[:-1] if same_step else rows), row])
         else:
             with self.path.open("a", newline="") as file:
                 csv.DictWriter(file, self.columns).writerow(row)
         self.last_row = row
+
+    def read(self) -> list[dict[str, Any]]:
+        """The rows of the file, whose header becomes the columns."""
+        with self.path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            self.columns = list(reader.fieldnames or ["step"])
+            return list(reader)
+
+    def remember(self, rows: list[dict[str, Any]]) -> None:
+        """Keep the last row, which may yet be filled in."""
+        self.last_row = dict(rows[-1]) if rows else {}
 
     def rewrite(self, rows: list[dict[str, Any]]) -> None:
         """Write the whole file beside the old one, then put it in its place."""

@@ -50,17 +50,21 @@ class WandbLog(WandbLogger):
             tags=list(tags or []),
             settings=settings,
         )
+        self._wandb_init.pop("anonymous", None)  # W&B warns of it even when it is not set
 
     @property
     def experiment(self) -> Any:
-        """The W&B run; offline if the server could not be reached."""
-        if self._experiment is None and not self._offline:
+        """The W&B run: offline if the server could not be reached, a silent one if W&B does not work at all."""
+        import wandb
+
+        for fallback in ("offline", "disabled"):
             try:
                 return super().experiment
             except Exception as error:
-                log.warning("W&B cannot be reached (%s): logging goes on offline, `wandb sync` uploads it.", error)
+                log.warning("W&B cannot start (%s): it goes on %s.", error, fallback)
+                wandb.teardown()  # else the failed attempt keeps the run's id to itself
                 self._offline = True
-                self._wandb_init["mode"] = "offline"
+                self._wandb_init["mode"] = fallback
         return super().experiment
 
     @rank_zero_only

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -39,18 +40,39 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> int:
 
     # Hydra would print errors its own way and exit; they are explained here instead.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    main = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(task)
+    failures: list[UserError] = []
+
+    @functools.wraps(task)
+    def explained_task(config: DictConfig) -> None:
+        # Kept until Hydra has returned: it would add a line of its own, and a sweep goes on with the next job.
+        try:
+            task(config)
+        except Exception as error:
+            failures.append(in_words(error, config_name))
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                print(f"error: {failures[-1]}", file=sys.stderr)
+
     try:
-        main()
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(explained_task)()
     except Exception as error:
-        user_error = find_user_error(error)
-        if user_error is not None:
-            raise user_error from error
-        message = explain(error, config_name)
-        if message is not None:
-            raise UserError(message) from error
-        raise
+        raise in_words(error, config_name) from error
+    if failures:
+        raise failures[0] from failures[0].__cause__
     return 0
+
+
+def in_words(error: Exception, config_name: str) -> UserError:
+    """The message for people that an error stands for.
+
+    Raises:
+        Exception: `error` itself, where it is nothing that the user could put right.
+    """
+    message = find_user_error(error) or explain(error, config_name)
+    if message is None:
+        raise error
+    result = UserError(str(message))
+    result.__cause__ = error
+    return result
 
 
 def compose_config(config_name: str, overrides: Sequence[str]) -> DictConfig:
@@ -90,7 +112,7 @@ def explain(error: BaseException, config_name: str) -> str | None:
             "up for it."
         )
     if isinstance(error, MissingMandatoryValue):
-        key = str(error).rpartition(": ")[2]
+        key = error.full_key
         return f"{key} must be given: add {key}=VALUE to the command line."
     if isinstance(error, MissingConfigException):
         return _missing_option(error)
@@ -142,8 +164,3 @@ def option_value(arguments: Sequence[str], key: str) -> str | None:
 def overrides_of(arguments: Sequence[str]) -> list[str]:
     """The `key=value` arguments of a command line, without Hydra's flags."""
     return [argument for argument in arguments if not argument.startswith("-") and re.match(r"[~+]|[^=]+=", argument)]
-
-
-def absolute(path: str | Path) -> Path:
-    """A path that stays right when the working directory changes."""
-    return Path(path).expanduser().resolve()

@@ -10,8 +10,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from sr_experiments.errors import UserError
+from sr_experiments.launch.app import find_user_error
 from sr_experiments.launch.config import check_targets, shipped_targets
 from sr_experiments.models.weights import load_weights, network_state, read_checkpoint
 
@@ -57,20 +59,19 @@ def read_run_config(checkpoint_path: Path, checkpoint: dict[str, Any]) -> tuple[
         UserError: there is none, or it cannot be read.
     """
     run_file = checkpoint_path.parent.parent / ".hydra" / "config.yaml"
-    if run_file.is_file():
-        try:
-            config = OmegaConf.load(run_file)
-            assert isinstance(config, DictConfig)
-            return portable_config(config), str(run_file)
-        except (OmegaConfBaseException, KeyError, AssertionError, OSError, ValueError) as error:
-            raise UserError(f"The config of the run, {run_file}, cannot be read: {error}.") from error
-    config = checkpoint.get("config")
-    if not isinstance(config, dict) or any(key not in config for key in CARRIED):
+    carried = checkpoint.get("config")
+    if not run_file.is_file() and (not isinstance(carried, dict) or any(key not in carried for key in CARRIED)):
         raise UserError(
             f"{checkpoint_path} does not say which network it belongs to, as checkpoints of sr-train do. For bare "
             "weights use `sr-eval model=NAME scale=N weights=FILE`."
         )
-    return config, str(checkpoint_path)
+    source = run_file if run_file.is_file() else checkpoint_path
+    try:
+        config = OmegaConf.load(run_file) if run_file.is_file() else OmegaConf.create(carried)
+        assert isinstance(config, DictConfig), "it is not a mapping"
+        return portable_config(config), str(source)
+    except (OmegaConfBaseException, YAMLError, KeyError, AssertionError, OSError, ValueError) as error:
+        raise UserError(f"The config of the run, {source}, cannot be read: {error}.") from error
 
 
 @dataclass
@@ -105,7 +106,13 @@ def load_trained(path: str | Path, trust: Sequence[str] = ()) -> TrainedNetwork:
     checkpoint = read_checkpoint(file)
     config, source = read_run_config(file, checkpoint)
     check_targets(config, shipped_targets("model", "upsampler", "degradation") | frozenset(trust), source)
-    network = instantiate(config["model"])
+    try:
+        network = instantiate(config["model"])
+        if not isinstance(network, nn.Module) or not isinstance(config["scale"], int):
+            raise UserError(f"The config of {source} describes no network with a whole scale.")
+    except Exception as error:
+        problem = find_user_error(error) or f"The network of {source} cannot be built: {error.__cause__ or error}"
+        raise UserError(str(problem)) from error
     load_weights(network, network_state(checkpoint), file)
     step = checkpoint.get("global_step", 0)
     return TrainedNetwork(network.eval(), config["scale"], config["degradation"], step)

@@ -1,14 +1,16 @@
-"""The shipped configs: where they lie, which parts they name, and whether a composed one says only what is understood."""
+"""The shipped configs: where they lie, which parts they name, and whether a composed one is understood."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
 import inspect
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -31,16 +33,22 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {matches[0]}?" if matches else ""
 
 
+def walk(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Everything in a plain container, with its dotted path, outermost first."""
+    yield path, node
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from walk(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list | tuple):
+        for index, value in enumerate(node):
+            yield from walk(value, f"{path}[{index}]")
+
+
 def walk_targets(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every mapping with a `_target_` in a plain container, with its dotted path, outermost first."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield path, node
-        for key, value in node.items():
-            yield from walk_targets(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from walk_targets(value, f"{path}[{index}]")
+    for found, value in walk(node, path):
+        if isinstance(value, Mapping) and "_target_" in value:
+            yield found, value
 
 
 @cache
@@ -63,11 +71,14 @@ def check_targets(node: Any, allowed: frozenset[str], source: str) -> None:
         source: where the config came from, for the message.
 
     Raises:
-        UserError: a `_target_` is not allowed.
+        UserError: a `_target_` is not allowed, or a text would become something else once it is instantiated.
     """
+    for path, value in walk(node):
+        if isinstance(value, str) and "${" in value:
+            raise UserError(f"The config of {source} holds an unresolved reference at {path}, so nothing was run.")
     for path, mapping in walk_targets(node):
         target = mapping["_target_"]
-        if target not in allowed:
+        if not isinstance(target, str) or target not in allowed:
             raise UserError(
                 f"The config of {source} names {target!r} at {path or 'its top'}, which is not a part of "
                 "sr_experiments, so nothing was run. If you wrote that part yourself, allow it with trust=[NAME] "
@@ -85,16 +96,19 @@ def check_config(config: DictConfig, added: Iterable[str] = ()) -> None:
     Raises:
         UserError: a part does not exist, has an unknown key, or a key was added where nothing reads it.
     """
-    container = OmegaConf.to_container(config, resolve=False)
+    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     parts = dict(walk_targets(container))
     for path, mapping in parts.items():
         accepted = parameters_of(mapping["_target_"], path)
-        for key in mapping:
-            if key not in HYDRA_KEYS and accepted is not None and key not in accepted:
-                raise UserError(
-                    f"There is no key {path}.{key}; {mapping['_target_']} takes {', '.join(sorted(accepted))}."
-                    f"{nearest(str(key), accepted)}"
-                )
+        for key, value in mapping.items():
+            if key in HYDRA_KEYS or accepted is None:
+                continue
+            if key not in accepted:
+                listed = f" It takes {', '.join(sorted(accepted))}." if len(accepted) <= 20 else ""
+                raise UserError(f"There is no key {path}.{key}.{nearest(str(key), accepted)}{listed}")
+            if not _fits(value, accepted[key]):
+                origin = _origin(config, f"{path}.{key}")
+                raise UserError(f"{origin}={value} is of the wrong kind: it must be {_describe(accepted[key])}.")
     for key in added:
         is_part = any(key == path or key.startswith(f"{path}.") or path.startswith(f"{key}.") for path in parts)
         if not is_part and not key.startswith("hydra"):
@@ -102,21 +116,77 @@ def check_config(config: DictConfig, added: Iterable[str] = ()) -> None:
             raise UserError(f"There is no key {key}, so nothing would read it.{nearest(key, known - {key})}")
 
 
-def parameters_of(target: str, path: str) -> set[str] | None:
-    """Names that a target can be given; None where it takes any.
+def parameters_of(target: str, path: str) -> dict[str, Any] | None:
+    """Names that a target can be given, with their type hints; None where it takes any.
+
+    A class that hands the rest of its options (`**options`) on to its base takes those of the base, too.
 
     Raises:
         UserError: there is no such target.
     """
     module, _, name = target.rpartition(".")
     try:
-        found = importlib.import_module(module)
-        parameters = inspect.signature(getattr(found, name)).parameters.values()
+        found = getattr(importlib.import_module(module), name)
+        makers = _constructors(found) if inspect.isclass(found) else [found]
+        signatures = [inspect.signature(maker) for maker in makers]
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"The part {target!r} at {path} cannot be found: {error}.") from error
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    return {parameter.name for parameter in parameters}
+    accepted: dict[str, Any] = {}
+    for maker, signature in zip(makers, signatures, strict=True):
+        try:
+            hints = get_type_hints(maker)
+        except (NameError, TypeError):  # hints that only a type checker can read
+            hints = {}
+        parameters = signature.parameters.values()
+        hands_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+        names = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+        accepted = {**{name: hints.get(name, Any) for name in names if name != "self"}, **accepted}
+        if not hands_on:
+            return accepted
+    return None if makers else accepted
+
+
+def _constructors(kind: type) -> list[Any]:
+    """The `__init__` of a class and of its bases, the nearest first."""
+    return [vars(base)["__init__"] for base in kind.__mro__[:-1] if "__init__" in vars(base)]
+
+
+def _origin(config: DictConfig, key: str) -> str:
+    """The key whose value a key refers to, where it does, else the key itself."""
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent)
+    if isinstance(node, DictConfig) and OmegaConf.is_interpolation(node, name):
+        raw = OmegaConf.to_container(node, resolve=False)[name]  # type: ignore[index, call-overload]
+        simple = re.fullmatch(r"\$\{([\w.]+)\}", raw)
+        return simple[1] if simple else key
+    return key
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a plain config value can be what a type hint says; hints that name parts are left to the parts."""
+    if isinstance(hint, UnionType) or get_origin(hint) is Union:
+        return any(_fits(value, option) for option in get_args(hint))
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint is NoneType:
+        return value is None
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    return True
+
+
+def _describe(hint: Any) -> str:
+    """A type hint in words."""
+    if isinstance(hint, UnionType) or get_origin(hint) is Union:
+        return " or ".join(_describe(option) for option in get_args(hint))
+    if get_origin(hint) is Literal:
+        return " or ".join(str(option) for option in get_args(hint))
+    words = {NoneType: "null", float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
+    return words.get(hint, getattr(hint, "__name__", str(hint)))
 
 
 def dotted_keys(node: Any, prefix: str = "") -> set[str]:

@@ -12,7 +12,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-LIBRARIES = ("sr-experiments", "torch", "torchvision", "pytorch-lightning", "hydra-core", "torchmetrics", "numpy", "pillow")
+LIBRARIES = (
+    "sr-experiments",
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "hydra-core",
+    "torchmetrics",
+    "numpy",
+    "pillow",
+)
 
 
 def versions() -> dict[str, str]:
@@ -47,7 +56,9 @@ def print_table(test: dict[str, Any], protocol: dict[str, Any]) -> None:
     """Print a table a set: every image, bicubic against the network, and the means."""
     console = Console()
     for name, of in test.items():
-        table = Table(title=f"{name} (protocol {protocol['channel']}, border {protocol['border']})", title_justify="left")
+        table = Table(
+            title=f"{name} (protocol {protocol['channel']}, border {protocol['border']})", title_justify="left"
+        )
         table.add_column("image", overflow="fold")
         for column in ("bicubic PSNR", "network PSNR", "gain", "bicubic SSIM", "network SSIM"):
             table.add_column(column, justify="right")

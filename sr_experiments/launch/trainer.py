@@ -48,12 +48,14 @@ def make_trainer(config: DictConfig, *, training: bool = True) -> pl.Trainer:
     """
     settings = OmegaConf.to_container(config.trainer, resolve=True)
     assert isinstance(settings, dict)
-    _check(settings)
+    if training:
+        _check(settings)
     settings = {key: value for key, value in settings.items() if key not in OF_THE_TRAINING}
-    settings["precision"] = pick_precision(settings["precision"], settings["accelerator"])
     parts = {name: [instantiate(part) for part in config[name].values() if part] for name in ("callbacks", "logger")}
     if training:
         parts["callbacks"].append(CarryConfig(portable_config(config)))
+    if "precision" in settings:
+        settings["precision"] = pick_precision(settings["precision"], settings["accelerator"])
     quiet_lightning()
     try:
         return instantiate(
@@ -85,9 +87,18 @@ def pick_precision(precision: str, accelerator: str) -> str:
 
 
 def quiet_lightning() -> None:
-    """Keep advice away that does not apply: few loader workers are right here, the loader is resumable."""
+    """Keep advice away that does not apply.
+
+    Few loader workers are right here, the loader is resumable, frozen networks stay in eval mode, and schedules count
+    generator updates, whether or not a discriminator plays yet.
+    """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for message in (".*does not have many workers.*", ".*LeafSpec.*", ".*in eval mode at the start of training.*"):
+    for message in (
+        ".*does not have many workers.*",
+        ".*LeafSpec.*",
+        ".*in eval mode at the start of training.*",
+        ".*lr_scheduler.step.* before .*optimizer.step.*",
+    ):
         warnings.filterwarnings("ignore", message)
 
 

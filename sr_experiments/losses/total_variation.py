@@ -31,7 +31,7 @@ class TotalVariation(nn.Module):
         self.reduction = reduction
 
     def forward(self, sr: Tensor) -> Tensor:
-        """A (B, C, H, W) image -> a scalar."""
+        """(B, C, H, W) image -> a scalar."""
         dx = sr[..., :, 1:] - sr[..., :, :-1]
         dy = sr[..., 1:, :] - sr[..., :-1, :]
         if self.kind == "anisotropic":

@@ -10,33 +10,79 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import UserError
+from sr_experiments.losses.feature_network import FeatureNetwork
+
+FEATURES = ("sr_features", "hr_features")
 
 
 class WeightedSum(nn.Module):
-    """Weighted sum of terms; each takes what its `forward` names: `sr`, `hr`, `lr`, ...
+    """Weighted sum of terms; each takes what its `forward` names: `sr`, `hr`, `lr`, `key`, ...
+
+    A term whose `forward` names `sr_features` and `hr_features` says in its attribute `layers` which layers of the
+    feature network it looks at, and gets them as layer -> activation. One pass over SR, with gradient, and one over
+    HR, without, serve all such terms. A term with a method `load` has it called here, so that weights which cannot be
+    had are missed before training.
 
     Args:
-        terms: name -> {"weight": number, "term": module returning a scalar}. A term of weight 0 is never called.
+        terms: name -> {"weight": number, "term": module returning a scalar}. A term of weight 0 is never called or
+            loaded, nor is a feature network that only such terms look at.
+        feature_network: what the terms that look at features share.
+        adversarial: the adversarial part of a game, for the training module that plays it. It is kept here unread and
+            unregistered: a discriminator is no part of a loss's own state.
 
     Raises:
-        UserError: no term has a weight other than 0, or a term is not made of a weight and a module.
+        UserError: there is nothing to train for, a term is not made of a weight and a module, or a term needs a
+            feature network or a layer of it that is not there.
     """
 
-    def __init__(self, terms: Mapping[str, Mapping[str, Any]]) -> None:
+    adversarial: Any
+
+    def __init__(
+        self,
+        terms: Mapping[str, Mapping[str, Any]],
+        feature_network: FeatureNetwork | None = None,
+        adversarial: Any = None,
+    ) -> None:
         super().__init__()
         for name, entry in terms.items():
             if set(entry) != {"weight", "term"} or not isinstance(entry["term"], nn.Module):
                 raise UserError(f"loss.terms.{name} must have a weight and a term with a _target_, and nothing else.")
         self.weights = {name: float(entry["weight"]) for name, entry in terms.items() if entry["weight"] != 0}
-        if not self.weights:
+        if not self.weights and adversarial is None:
             raise UserError("The loss has no term whose weight is not 0: there is nothing to train for.")
+        object.__setattr__(self, "adversarial", adversarial)
         self.terms = nn.ModuleDict({name: terms[name]["term"] for name in self.weights})
+        parameters = {name: inspect.signature(term.forward).parameters for name, term in self.terms.items()}
+        self.accepts = {name: list(accepted) for name, accepted in parameters.items()}
         self.needs = {
-            name: list(inspect.signature(term.forward).parameters)  # type: ignore[arg-type]
-            for name, term in self.terms.items()
+            name: [key for key, parameter in accepted.items() if parameter.default is parameter.empty]
+            for name, accepted in parameters.items()
         }
+        self.layers = self._layers()
+        # One that nobody looks at is left out, so that its weights are never read.
+        self.feature_network = feature_network if self.layers else None
+        self._load(feature_network)
 
-    def forward(self, **inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _layers(self) -> list[str]:
+        """Join the layers that all terms look at."""
+        looking = [name for name, needs in self.needs.items() if set(FEATURES) & set(needs)]
+        return sorted({layer for name in looking for layer in self.terms[name].layers})  # type: ignore[union-attr]
+
+    def _load(self, feature_network: FeatureNetwork | None) -> None:
+        if self.layers:
+            if feature_network is None:
+                names = [name for name, needs in self.needs.items() if set(FEATURES) & set(needs)]
+                raise UserError(
+                    f"The loss term {names[0]} looks at features, but loss.feature_network is not given: write "
+                    "feature_network: ${feature_network} into the loss."
+                )
+            feature_network.check(self.layers)
+        for term in self.terms.values():
+            load: Any = getattr(term, "load", None)
+            if load is not None:
+                load()
+
+    def forward(self, **inputs: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Add up the terms.
 
         Args:
@@ -48,14 +94,25 @@ class WeightedSum(nn.Module):
         Raises:
             UserError: a term needs an input that this training does not have.
         """
-        values: dict[str, Tensor] = {}
-        total: Tensor | None = None
+        values = self.values(**inputs)
+        weighted = [self.weights[name] * value for name, value in values.items()]
+        total = torch.stack(weighted).sum() if weighted else inputs["sr"].new_zeros(())
+        return total, {name: value.detach() for name, value in values.items()}
+
+    def weighted(self, **inputs: Any) -> dict[str, Tensor]:
+        """Every term times its weight, with its graph: for `gradient_shares`. See `forward`."""
+        return {name: self.weights[name] * value for name, value in self.values(**inputs).items()}
+
+    def values(self, **inputs: Any) -> dict[str, Tensor]:
+        """Every term before weighting, with its graph. See `forward`."""
+        if self.feature_network is not None:
+            inputs = {**inputs, "sr_features": self.feature_network(inputs["sr"], self.layers)}
+            with torch.no_grad():
+                inputs["hr_features"] = self.feature_network(inputs["hr"], self.layers)
+        values = {}
         for name, term in self.terms.items():
             missing = [need for need in self.needs[name] if need not in inputs]
             if missing:
                 raise UserError(f"The loss term {name} needs {', '.join(missing)}, which this training does not have.")
-            value = term(**{need: inputs[need] for need in self.needs[name]})
-            values[name] = value.detach()
-            weighted = self.weights[name] * value
-            total = weighted if total is None else total + weighted
-        return torch.as_tensor(total), values
+            values[name] = term(**{key: inputs[key] for key in self.accepts[name] if key in inputs})
+        return values

@@ -46,6 +46,20 @@ class ResidualBlock(nn.Module):
         return x + self.residual_scale * self.body(x)
 
 
+@torch.no_grad()
+def start_small(module: nn.Module, factor: float = 0.1) -> None:
+    """Draw the convolutions of `module` from Kaiming's normal distribution times `factor`, without bias.
+
+    Deep networks without normalisation start stably this way (ESRGAN, section 3.1).
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+            layer.weight.mul_(factor)
+            if layer.bias is not None:
+                layer.bias.zero_()
+
+
 class ShiftMean(nn.Module):
     """Subtract (sign = -1) or add (sign = +1) the mean colour of a data set.
 

@@ -39,7 +39,9 @@ class SRCNN(nn.Module):
     ) -> None:
         super().__init__()
         if len(kernels) != 3 or len(features) != 2 or any(k % 2 == 0 for k in kernels):
-            raise UserError(f"SRCNN takes three odd kernels and two features, not {list(kernels)} and {list(features)}.")
+            raise UserError(
+                f"SRCNN takes three odd kernels and two features, not {list(kernels)} and {list(features)}."
+            )
         self.scale = scale
         self.upsample = require_fixed(upsampler(channels=channels, scale=scale), "SRCNN")
         widths = [channels, *features, channels]

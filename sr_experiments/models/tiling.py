@@ -19,7 +19,9 @@ WIDEST = 64
 
 
 @torch.no_grad()
-def enlarge_image(enlarge: Enlarge, pixels: NDArray[np.uint8], scale: int, tile: int, overlap: int) -> NDArray[np.uint8]:
+def enlarge_image(
+    enlarge: Enlarge, pixels: NDArray[np.uint8], scale: int, tile: int, overlap: int
+) -> NDArray[np.uint8]:
     """Enlarge a picture tile by tile; what is held is the picture, one tile, and the result.
 
     Args:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import UserError
+
+# How torch's restricted reader speaks of classes and functions that it does not load.
+PICKLED_CODE = ("unsupported GLOBAL", "Unsupported global", "via `add_safe_globals`", "unrecognized function")
 
 # Names under which common toolboxes keep the state dict, the best one first.
 WRAPPERS = ("params_ema", "params", "state_dict")
@@ -20,7 +24,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint or weights file: tensors and plain values only.
 
     Args:
-        path: a `.safetensors` file, or one that torch.save wrote.
+        path: a `.safetensors` file, an `.npz` of arrays, or one that torch.save wrote.
 
     Raises:
         UserError: there is no such file, it is none of these, or it holds pickled code.
@@ -36,43 +40,63 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             return load_file(path)
         except SafetensorError as error:
             raise UserError(f"{path} is not a safetensors file, or it is cut off ({error}).") from error
+    if path.suffix == ".npz":
+        return _read_arrays(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error) or "Unsupported" in str(error):
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error}.") from error
+    except Exception as error:  # a damaged file fails anywhere in the reader, in any way
+        if any(hint in str(error) for hint in PICKLED_CODE):
             raise UserError(
                 f"{path} holds pickled Python objects, not only tensors and plain values, and is not opened: loading "
                 "it could run code. Convert it to safetensors on a machine where you trust it."
             ) from error
-        raise UserError(f"{path} is not a checkpoint.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AssertionError) as error:
         raise UserError(f"{path} is not a checkpoint, or it is cut off.") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a checkpoint: it holds a {type(content).__name__}, not a state dict.")
     return content
 
 
+def _read_arrays(path: Path) -> dict[str, Tensor]:
+    try:
+        with zipfile.ZipFile(path):  # what np.load takes for no archive it would try as a single array or a pickle
+            archive = np.load(path, allow_pickle=False)
+        with archive:
+            return {name: torch.from_numpy(archive[name]) for name in archive.files}
+    except Exception as error:  # as above
+        raise UserError(f"{path} is not an archive of numeric arrays, or it is cut off ({error}).") from error
+
+
 def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The weights of the network in a checkpoint of ours (the moving average where there is one) or in a bare file."""
+    """Take the network's weights from a checkpoint of ours (the moving average if there is one) or from a bare file."""
     state: Mapping[str, Any] = checkpoint
     for wrapper in WRAPPERS:
         if isinstance(checkpoint.get(wrapper), Mapping):
             state = checkpoint[wrapper]
             break
+    tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
     for prefix in ("ema.module.", "network."):
-        inner = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        inner = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         if inner:
             return inner
-    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    return tensors
 
 
 def load_weights(network: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
     """Copy `state` into `network`; all of it must fit.
 
+    Weights that do not fit by name go through the network's own `convert_published(state) -> state` first, if it has
+    one: it knows the names and layouts under which its weights were published.
+
     Raises:
         UserError: something is missing, left over, or of another shape; named with `source`.
     """
+    convert = getattr(network, "convert_published", None)
     problem = describe_mismatch(network.state_dict(), state)
+    if problem and convert is not None:
+        state = convert(state)
+        problem = describe_mismatch(network.state_dict(), state)
     if problem:
         raise UserError(f"{source} does not fit {type(network).__name__}: {problem}.")
     network.load_state_dict(dict(state))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -43,6 +45,7 @@ class Supervised(pl.LightningModule):
         compile: compile the network with torch.compile.
     """
 
+    plays = False  # whether it knows what to do with the adversarial part of a loss
     skipped_updates: Tensor
 
     def __init__(
@@ -67,6 +70,8 @@ class Supervised(pl.LightningModule):
             raise UserError(f"trainer.gradient_clip_algorithm={gradient_clip_algorithm} is unknown: use norm or value.")
         if ema_decay is not None and not 0 < ema_decay < 1:
             raise UserError(f"ema_decay={ema_decay} must lie between 0 and 1 (0.999 is usual), or be null.")
+        if loss is not None and loss.adversarial is not None and not self.plays:
+            raise UserError("training=supervised has no use for the adversarial part of this loss: use another loss.")
         self.automatic_optimization = False
         self.network = network
         self.degradation = degradation
@@ -84,7 +89,8 @@ class Supervised(pl.LightningModule):
             average = get_ema_multi_avg_fn(ema_decay)
             self.ema = AveragedModel(network, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
         self.register_buffer("skipped_updates", torch.zeros((), dtype=torch.long))
-        self.skips_in_a_row = 0
+        self.skips_in_a_row: Counter[str] = Counter()
+        self.step_at_work = 0
         if compile:
             self.network.compile()
 
@@ -93,21 +99,39 @@ class Supervised(pl.LightningModule):
         """The network that validation and tests look at: the moving average where there is one."""
         return self.network if self.ema is None else self.ema.module
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """Make the optimizer and its schedule."""
         if self.make_optimizer is None:
             raise UserError("This module was built for evaluation: it has no optimizer.")
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        return self.optimizer_with_schedule(self.make_optimizer, parameters)
+
+    def optimizer_with_schedule(
+        self, make_optimizer: Callable[..., Optimizer], parameters: list[nn.Parameter]
+    ) -> dict[str, Any]:
+        """An optimizer of `parameters` and its schedule, as Lightning wants to be told of them."""
         options: dict[str, Any] = {}
-        if self.trainer.precision == "16-mixed" and self.gradient_clip_val is not None:
+        if self.trainer.precision == "16-mixed" and self.looks_at_gradients:
             options["fused"] = False  # a fused optimizer unscales inside its step, too late for clipping
-        optimizer = self.make_optimizer([p for p in self.network.parameters() if p.requires_grad], **options)
+        optimizer = make_optimizer(parameters, **options)
         if self.make_scheduler is None:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}
 
+    @property
+    def looks_at_gradients(self) -> bool:
+        """Whether anything is done with the gradients between the backward pass and the optimizer's step."""
+        return self.gradient_clip_val is not None
+
+    @property
+    def generator_optimizer(self) -> LightningOptimizer:
+        """The network's optimizer; where there are more, it is the first."""
+        optimizers = self.optimizers()
+        return optimizers[0] if isinstance(optimizers, list) else optimizers
+
     def prepare(self, batch: Batch) -> Batch:
         """Turn what the loader gives into images: uint8 -> float in [0, 1], and LR from HR where it is missing."""
-        images = {name: self.to_image(batch[name]) for name in ("hr", "lr") if name in batch}
+        images: dict[str, Any] = {name: self.to_image(batch[name]) for name in ("hr", "lr") if name in batch}
         if "lr" not in images:
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
                 images["lr"] = self.degradation(images["hr"], batch.get("key"))
@@ -119,10 +143,20 @@ class Supervised(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One generator update."""
-        values = self.generator_step(list(self.parts(batch)))
-        step = self.trainer.global_step
-        if step == 1 or step % self.trainer.log_every_n_steps == 0:
-            self.log_training(values, step)
+        self.step_at_work = self.trainer.global_step + 1
+        values = self.update(list(self.parts(batch)))
+        for schedule in self.trainer.lr_scheduler_configs:
+            schedule.scheduler.step()  # type: ignore[call-arg]
+        if self.logs_at(self.step_at_work):
+            self.log_training(values, self.step_at_work)
+
+    def logs_at(self, step: int) -> bool:
+        """Whether a row is logged after this generator update."""
+        return step == 1 or step % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+
+    def update(self, parts: list[Batch]) -> dict[str, Tensor]:
+        """Everything that one batch changes; returns what can be logged of it."""
+        return self.generator_step(parts)
 
     def parts(self, batch: Batch) -> Iterator[Batch]:
         """Cut a loader batch into the parts whose gradients are accumulated."""
@@ -139,51 +173,58 @@ class Supervised(pl.LightningModule):
         Raises:
             UserError: the loss is not finite and `on_nonfinite` is `stop`.
         """
-        optimizer = self.optimizers()
-        optimizer.zero_grad()  # type: ignore[union-attr]
-        sums: dict[str, Tensor] = {}
+        optimizer = self.generator_optimizer
+        optimizer.zero_grad()
+        rows = []
         for part in parts:
             loss, terms = self.generator_loss(self.prepare(part))
             self.manual_backward(loss / len(parts))
-            for name, value in {"loss": loss.detach(), **terms}.items():
-                sums[name] = sums[name] + value if name in sums else value
-        values = {name: value / len(parts) for name, value in sums.items()}
-        if self.is_finite(values):
-            self.skips_in_a_row = 0
-        else:
-            self.skip_update(optimizer, values)  # type: ignore[arg-type]
-        optimizer.step()  # type: ignore[union-attr]
-        scheduler = self.lr_schedulers()
-        if scheduler is not None:
-            scheduler.step()  # type: ignore[union-attr, call-arg]
+            rows.append({"loss": loss.detach(), **terms})
+        values = mean_values(rows)
+        self.guard(optimizer, values, "loss")
+        optimizer.step()
         if self.ema is not None:
             self.ema.update_parameters(self.network)
         return values
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one part, and its terms before weighting."""
+        return self.image_loss(self.network(batch["lr"]), batch)
+
+    def image_loss(self, sr: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted sum of the loss terms, and their values before weighting."""
         assert self.loss is not None
-        sr = self.network(batch["lr"])
         # Losses are sums over many pixels: they are taken in full precision.
         with torch.autocast(self.device.type, enabled=False):
-            return self.loss(sr=sr.float(), hr=batch["hr"], lr=batch["lr"])
+            return self.loss(sr=sr.float(), **{name: batch[name] for name in ("hr", "lr", "key") if name in batch})
 
-    def is_finite(self, values: dict[str, Tensor]) -> bool:
-        """Whether the loss is finite, on every rank."""
-        finite = torch.isfinite(values["loss"]).float()
+    def guard(self, optimizer: LightningOptimizer, values: dict[str, Tensor], loss: str) -> None:
+        """See to it that a loss that is not finite, `values[loss]`, changes no weight.
+
+        Raises:
+            UserError: it is not finite and `on_nonfinite` is `stop`, or too many updates in a row were skipped.
+        """
+        if self.is_finite(values[loss]):
+            self.skips_in_a_row[loss] = 0
+        else:
+            self.skip_update(optimizer, values, loss)
+
+    def is_finite(self, loss: Tensor) -> bool:
+        """Whether a loss is finite, on every rank."""
+        finite = torch.isfinite(loss).float()
         if self.trainer.world_size > 1:
             finite = self.trainer.strategy.reduce(finite, reduce_op="mean")
         return bool(finite == 1)
 
-    def skip_update(self, optimizer: Optimizer, values: dict[str, Tensor]) -> None:
+    def skip_update(self, optimizer: LightningOptimizer, values: dict[str, Tensor], loss: str) -> None:
         """Leave the weights as they are at a loss that is not finite: the update that follows has no gradients.
 
         Raises:
             UserError: `on_nonfinite` is `stop`, or too many updates in a row were skipped.
         """
-        step = self.trainer.global_step + 1
-        bad = [name for name, value in values.items() if name != "loss" and not torch.isfinite(value)]
-        what = f"the loss term {bad[0]}" if bad else "the loss"
+        step = self.step_at_work
+        bad = [name for name, value in values.items() if name != loss and not torch.isfinite(value)]
+        what = f"the loss term {bad[0]}" if bad else f"the {loss}"
         last_good = getattr(self.trainer.checkpoint_callback, "last_saved", None)
         where = f"the last good checkpoint is {last_good}" if last_good else "no checkpoint was written before"
         if self.on_nonfinite == "stop":
@@ -192,9 +233,11 @@ class Supervised(pl.LightningModule):
                 "trainer.gradient_clip_val, or on_nonfinite=skip."
             )
         self.skipped_updates += 1
-        self.skips_in_a_row += 1
-        if self.skips_in_a_row >= MOST_SKIPS_IN_A_ROW:
-            raise UserError(f"At step {step} {what} was not finite for {self.skips_in_a_row} updates in a row; {where}.")
+        self.skips_in_a_row[loss] += 1
+        if self.skips_in_a_row[loss] >= MOST_SKIPS_IN_A_ROW:
+            raise UserError(
+                f"At step {step} {what} was not finite for {MOST_SKIPS_IN_A_ROW} updates in a row; {where}."
+            )
         # An fp16 gradient scaler finds the gradients non-finite by itself and must see them to lower its scale.
         if getattr(self.trainer.precision_plugin, "scaler", None) is None:
             optimizer.zero_grad()
@@ -235,3 +278,8 @@ class Supervised(pl.LightningModule):
         problem = describe_mismatch(self.state_dict(), checkpoint.get("state_dict", {}))
         if problem:
             raise UserError(f"The checkpoint belongs to another network or configuration: {problem}.")
+
+
+def mean_values(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of every name over `rows` that all have the same names."""
+    return {name: torch.stack([row[name].float() for row in rows]).mean() for name in rows[0]}

@@ -39,7 +39,9 @@ class UpsamplerFactory(Protocol):
 
     def __call__(
         self, *, channels: int, scale: int, out_channels: int | None = None, activation: Activation | None = None
-    ) -> Upsampler: ...
+    ) -> Upsampler:
+        """Make the upsampler."""
+        ...
 
 
 def in_stages(

@@ -41,9 +41,7 @@ class ResizeConv(Upsampler):
             enlarge = nn.Upsample(scale_factor=factor, mode=mode)
             return [enlarge, nn.Conv2d(channels_in, channels_out, 3, padding=1)]
 
-        self.layers = in_stages(
-            stage, channels=channels, scale=scale, out_channels=out_channels, activation=activation
-        )
+        self.layers = in_stages(stage, channels=channels, scale=scale, out_channels=out_channels, activation=activation)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, h, w) -> (B, out_channels, scale * h, scale * w)."""

@@ -30,9 +30,7 @@ class Transposed(Upsampler):
             padding = (kernel - factor) // 2
             return [nn.ConvTranspose2d(channels_in, channels_out, kernel, stride=factor, padding=padding)]
 
-        self.layers = in_stages(
-            stage, channels=channels, scale=scale, out_channels=out_channels, activation=activation
-        )
+        self.layers = in_stages(stage, channels=channels, scale=scale, out_channels=out_channels, activation=activation)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, h, w) -> (B, out_channels, scale * h, scale * w)."""

@@ -1,0 +1,43 @@
+"""A network of this project's own, for quick tries: it learns something useful within a minute on a laptop's CPU."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from sr_experiments.degradations import bicubic_upsample
+from sr_experiments.models.blocks import ResidualBlock, conv
+from sr_experiments.upsamplers import require_learned
+from sr_experiments.upsamplers.base import UpsamplerFactory
+
+
+class SmallResNet(nn.Module):
+    """EDSR's trunk, thin and deep, with ESPCN's ending, added to the bicubic image (framework: post-upsampling).
+
+    All convolutions work on the small image, which makes it cheap; what it learns is what bicubic enlargement lacks.
+
+    Args:
+        scale: the enlargement.
+        upsampler: a learned one; its last stage makes the image.
+        channels: channels of the image.
+        features: channels of the feature maps.
+        blocks: number of residual blocks.
+
+    Raises:
+        UserError: a fixed upsampler.
+    """
+
+    framework = "post"
+
+    def __init__(
+        self, scale: int, upsampler: UpsamplerFactory, channels: int = 3, features: int = 32, blocks: int = 12
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.head = conv(channels, features)
+        self.body = nn.Sequential(*[ResidualBlock(features) for _ in range(blocks)], conv(features, features))
+        self.upsample = require_learned(upsampler(channels=features, scale=scale, out_channels=channels), "SmallResNet")
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w)."""
+        x = self.head(lr)
+        return self.upsample(x + self.body(x)) + bicubic_upsample(lr, scale=self.scale)

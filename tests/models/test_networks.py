@@ -1,0 +1,288 @@
+"""Every network: its size as the papers state it, and every upsampler inside it at every scale."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from sr_experiments.degradations import bicubic_upsample
+from sr_experiments.errors import UserError
+from sr_experiments.launch.app import compose_config, find_user_error
+from sr_experiments.launch.config import conf_dir
+from sr_experiments.models.blocks import ResidualBlock, ShiftMean, conv
+from sr_experiments.models.edsr import DIV2K_MEAN, EDSR
+from sr_experiments.models.espcn import ESPCN
+from sr_experiments.models.srcnn import SRCNN
+from sr_experiments.models.srresnet import SRResNet
+from sr_experiments.upsamplers import Interpolation, ResizeConv, SubPixel, Transposed
+
+SCALES = (2, 3, 4, 8)
+
+
+def options(group: str) -> list[str]:
+    return sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def refusal(error: BaseException) -> str:
+    found = find_user_error(error)
+    assert found is not None, repr(error)
+    return str(found)
+
+
+# sizes
+
+
+@pytest.mark.parametrize(
+    ("expected", "make"),
+    [
+        (8_129, lambda: SRCNN(3, Interpolation, channels=1, kernels=(9, 1, 5))),
+        (57_281, lambda: SRCNN(3, Interpolation, channels=1, kernels=(9, 5, 5))),
+        (20_099, lambda: SRCNN(3, Interpolation, channels=3, kernels=(9, 1, 5))),
+        (24_752, lambda: ESPCN(4, partial(SubPixel, single_step=True), channels=1)),
+        (22_729, lambda: ESPCN(3, partial(SubPixel, single_step=True), channels=1)),
+        (21_284, lambda: ESPCN(2, partial(SubPixel, single_step=True), channels=1)),
+        (1_549_462, lambda: SRResNet(4, SubPixel)),
+        (43_089_923, lambda: EDSR(4, SubPixel, features=256, blocks=32, residual_scale=0.1)),
+        (1_517_571, lambda: EDSR(4, SubPixel)),
+        (1_369_859, lambda: EDSR(2, SubPixel)),
+        (1_554_499, lambda: EDSR(3, SubPixel)),
+    ],
+)
+def test_number_of_parameters(expected: int, make: Any) -> None:
+    with torch.device("meta"):
+        assert parameters(make()) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "expected"),
+    [
+        ("edsr", 4, 43_089_923),
+        ("edsr_baseline", 4, 1_517_571),
+        ("edsr_baseline", 3, 1_554_499),
+        ("edsr_baseline", 2, 1_369_859),
+        ("srresnet", 4, 1_549_462),
+        # On three channels: 9*9*3*64+64, 5*5*64*32+32, 5*5*32*3+3.
+        ("srcnn", 4, 15_616 + 51_232 + 2_403),
+        # On three channels: 5*5*3*64+64, 3*3*64*32+32, 3*3*32*48+48.
+        ("espcn", 4, 4_864 + 18_464 + 13_872),
+    ],
+)
+def test_number_of_parameters_of_the_shipped_options(name: str, scale: int, expected: int) -> None:
+    config = compose_config("train", [f"model={name}", f"scale={scale}"])
+    with torch.device("meta"):
+        assert parameters(instantiate(config.model)) == expected
+
+
+# every network with every upsampler
+
+
+@cache
+def composed(name: str) -> DictConfig:
+    return compose_config("train", [f"model={name}"])
+
+
+def small(name: str, upsampler: str, scale: int) -> nn.Module:
+    """A shipped network, shrunk, with a shipped upsampler."""
+    config = composed(name).copy()
+    config.scale = scale
+    config.upsampler = OmegaConf.load(conf_dir() / "upsampler" / f"{upsampler}.yaml")
+    for key, value in {"blocks": 1, "features": 8}.items():
+        if isinstance(config.model.get(key), int):
+            config.model[key] = value
+    torch.manual_seed(0)
+    return instantiate(config.model)
+
+
+def networks(framework: str) -> list[str]:
+    with torch.device("meta"):
+        made = {name: instantiate(composed(name).model) for name in options("model")}
+    return [name for name, network in made.items() if network.framework == framework]
+
+
+def upsamplers(*, learned: bool) -> list[str]:
+    files = {name: conf_dir() / "upsampler" / f"{name}.yaml" for name in options("upsampler")}
+    made = {name: instantiate(OmegaConf.load(file))(channels=4, scale=2) for name, file in files.items()}
+    return [name for name, upsampler in made.items() if upsampler.learned == learned]
+
+
+POST, PRE = networks("post"), networks("pre")
+LEARNED, FIXED = upsamplers(learned=True), upsamplers(learned=False)
+
+
+def test_the_groups_hold_what_is_tested_here() -> None:
+    assert {"edsr", "edsr_baseline", "edsr_small", "espcn", "srresnet"} <= set(POST)
+    assert "srcnn" in PRE
+    assert {"subpixel", "subpixel_single_step", "nearest_conv", "bilinear_conv", "transposed"} <= set(LEARNED)
+    assert "bicubic" in FIXED
+
+
+def one_step(network: nn.Module, scale: int) -> None:
+    torch.manual_seed(1)
+    lr, hr = torch.rand(2, 3, 7, 6), torch.rand(2, 3, 7 * scale, 6 * scale)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-2)
+    sr = network(lr)
+    assert sr.shape == hr.shape
+    assert torch.isfinite(sr).all()
+    (sr - hr).pow(2).mean().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        # A bias in front of a batch norm has the gradient 0.
+        assert parameter.grad.any() or name.endswith("bias"), name
+    optimizer.step()
+    after = network(lr)
+    assert torch.isfinite(after).all()
+    assert not torch.equal(after, sr)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("upsampler", LEARNED)
+@pytest.mark.parametrize("name", POST)
+def test_post_upsampling_network_trains_with_every_learned_upsampler(name: str, upsampler: str, scale: int) -> None:
+    one_step(small(name, upsampler, scale), scale)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("upsampler", FIXED)
+@pytest.mark.parametrize("name", PRE)
+def test_pre_upsampling_network_trains_with_every_fixed_upsampler(name: str, upsampler: str, scale: int) -> None:
+    one_step(small(name, upsampler, scale), scale)
+
+
+# pairs that make no sense
+
+
+@pytest.mark.parametrize("upsampler", LEARNED)
+@pytest.mark.parametrize("name", PRE)
+def test_pre_upsampling_network_refuses_a_learned_upsampler(name: str, upsampler: str) -> None:
+    config = compose_config("train", [f"model={name}", f"upsampler={upsampler}"])
+    with pytest.raises(Exception, match="enlarged before") as caught:
+        instantiate(config.model)
+    assert "choose a fixed one, upsampler=bicubic" in refusal(caught.value)
+
+
+@pytest.mark.parametrize("upsampler", FIXED)
+@pytest.mark.parametrize("name", POST)
+def test_post_upsampling_network_refuses_a_fixed_upsampler(name: str, upsampler: str) -> None:
+    config = compose_config("train", [f"model={name}", f"upsampler={upsampler}"])
+    with torch.device("meta"), pytest.raises(Exception, match="inside the network") as caught:
+        instantiate(config.model)
+    message = refusal(caught.value)
+    for fits in ("subpixel", "nearest_conv", "bilinear_conv", "transposed"):
+        assert fits in message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["model=srresnet"], SubPixel),
+        (["model=srresnet", "upsampler=transposed"], Transposed),
+        (["upsampler=transposed", "model=srresnet"], Transposed),
+        (["model=espcn", "upsampler=nearest_conv"], ResizeConv),
+        (["model=srcnn"], Interpolation),
+    ],
+)
+def test_the_command_line_wins_over_the_upsampler_of_the_paper(overrides: list[str], expected: type) -> None:
+    network = instantiate(compose_config("train", overrides).model)
+    assert type(network.upsample) is expected
+
+
+def test_espcn_brings_its_single_step() -> None:
+    network = instantiate(compose_config("train", ["model=espcn", "scale=4"]).model)
+    assert [m.upscale_factor for m in network.modules() if isinstance(m, nn.PixelShuffle)] == [4]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kernels": (9, 5)}, {"kernels": (9, 4, 5)}, {"features": (64,)}, {"features": (64, 32, 16)}]
+)
+def test_srcnn_refuses_layers_that_do_not_fit(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="three odd kernels and two features"):
+        SRCNN(4, Interpolation, **wrong)
+
+
+# what they compute
+
+
+def make_identity(layer: nn.Conv2d) -> None:
+    with torch.no_grad():
+        nn.init.dirac_(layer.weight)
+        nn.init.zeros_(layer.bias)
+
+
+def test_srcnn_of_identity_kernels_is_bicubic() -> None:
+    network = SRCNN(3, Interpolation, features=(3, 3), kernels=(9, 1, 5))
+    for layer in network.layers:
+        if isinstance(layer, nn.Conv2d):
+            make_identity(layer)
+    lr = torch.rand(1, 3, 9, 8) * 0.5 + 0.25
+    assert torch.allclose(network(lr), bicubic_upsample(lr, scale=3), atol=1e-6)
+
+
+def test_srcnn_continues_the_image_at_its_border() -> None:
+    sr = SRCNN(2, Interpolation)(torch.full((1, 3, 6, 7), 0.4))
+    assert torch.allclose(sr, sr[:, :, :1, :1].expand_as(sr), atol=1e-6)
+
+
+def test_edsr_without_a_tail_paints_the_mean_colour() -> None:
+    network = EDSR(2, SubPixel, features=4, blocks=1)
+    nn.init.zeros_(network.tail.weight)
+    nn.init.zeros_(network.tail.bias)
+    sr = network(torch.rand(2, 3, 4, 5))
+    assert torch.allclose(sr, torch.tensor(DIV2K_MEAN).view(1, 3, 1, 1).expand(2, 3, 8, 10))
+
+
+def test_edsr_sees_the_image_without_its_mean() -> None:
+    network = EDSR(2, SubPixel, features=4, blocks=1)
+    seen: list[Tensor] = []
+    network.head.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    network(torch.tensor(DIV2K_MEAN).view(1, 3, 1, 1).expand(1, 3, 4, 4))
+    assert seen[0].abs().max() == 0
+
+
+def test_shift_mean_is_not_part_of_the_weights() -> None:
+    assert ShiftMean((0.1, 0.2, 0.3), -1).state_dict() == {}
+    x = torch.rand(1, 3, 2, 2)
+    assert torch.allclose(ShiftMean((0.1, 0.2, 0.3), +1)(ShiftMean((0.1, 0.2, 0.3), -1)(x)), x)
+
+
+def test_residual_block_adds_the_scaled_residual() -> None:
+    block = ResidualBlock(2, residual_scale=0.1)
+    make_identity(block.body[0])
+    make_identity(block.body[2])
+    x = torch.tensor([1.0, -2.0]).view(1, 2, 1, 1).expand(1, 2, 3, 3)
+    expected = torch.tensor([1.1, -2.0]).view(1, 2, 1, 1).expand(1, 2, 3, 3)  # ReLU stops the second channel
+    assert torch.allclose(block(x), expected)
+
+
+def test_residual_block_of_srresnet_has_the_order_of_figure_4() -> None:
+    block = ResidualBlock(2, activation=nn.PReLU, norm=nn.BatchNorm2d)
+    assert [type(layer) for layer in block.body] == [nn.Conv2d, nn.BatchNorm2d, nn.PReLU, nn.Conv2d, nn.BatchNorm2d]
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5, 9])
+def test_conv_keeps_the_size(kernel: int) -> None:
+    assert conv(2, 5, kernel)(torch.rand(1, 2, 7, 4)).shape == (1, 5, 7, 4)
+
+
+def test_srresnet_evaluates_every_image_on_its_own() -> None:
+    network = SRResNet(2, SubPixel, features=4, blocks=1).eval()
+    batch = torch.rand(3, 3, 6, 6)
+    alone = torch.cat([network(image[None]) for image in batch])
+    assert torch.allclose(network(batch), alone, atol=1e-6)
+
+
+def test_networks_know_neither_lightning_nor_hydra() -> None:
+    for file in Path(conf_dir().parent / "sr_experiments" / "models").glob("*.py"):
+        text = file.read_text()
+        assert not any(f"import {name}" in text or f"from {name}" in text for name in ("hydra", "pytorch_lightning"))
