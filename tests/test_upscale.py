@@ -29,7 +29,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two steps."""
     folder = tmp_path_factory.mktemp("upscale")
     overrides = [
-        "model=edsr_small",
+        "model=edsr_baseline",
         "debug=fast",
         "data.num_workers=0",
         "logger=csv",

@@ -104,7 +104,7 @@ def _run_id(folder: Path) -> str:
     if path.exists():
         return path.read_text().strip()
     run_id = uuid.uuid4().hex[:12]
-    if rank_zero_only.rank in (None, 0):
+    if getattr(rank_zero_only, "rank", None) in (None, 0):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(run_id)
     return run_id

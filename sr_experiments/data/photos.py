@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,14 +28,14 @@ class Photo:
     lr: Path | None = None
 
 
-def hr_folder(hr: str | Path) -> list[Photo]:
-    """List the photographs at any depth below a folder.
+def hr_folder(hr: str | Path | Sequence[str | Path]) -> list[Photo]:
+    """List the photographs at any depth below a folder, or below each of several.
 
     Raises:
         UserError: no folder, no image in it, or two files that differ only in their suffix.
     """
-    root = Path(hr).expanduser()
-    return _named(root, find_images(root))
+    roots = [Path(folder).expanduser() for folder in ([hr] if isinstance(hr, str | Path) else hr)]
+    return [photo for root in roots for photo in _named(root, find_images(root))]
 
 
 def paired_folders(hr: str | Path, lr: str | Path, scale: int) -> list[Photo]:

@@ -118,10 +118,10 @@ def explain(error: BaseException, config_name: str) -> str | None:
         return _missing_option(error)
     cause = error.__cause__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigAttributeError | ConfigKeyError):
-        key = re.search(r"'(?P<key>[^']+)'", str(error))
-        if key:
-            known = _known_keys(config_name) - {key["key"]}
-            return f"There is no key {key['key']}.{nearest(key['key'], known)} `--help` lists the groups and options."
+        named = re.search(r"'([^']+)'", str(error))
+        if named:
+            known = _known_keys(config_name) - {named[1]}
+            return f"There is no key {named[1]}.{nearest(named[1], known)} `--help` lists the groups and options."
     if isinstance(error, InterpolationKeyError):
         return f"The config refers to a key that does not exist: {str(error).splitlines()[0]}."
     if isinstance(error, HydraException | OmegaConfBaseException):

@@ -46,8 +46,7 @@ def make_trainer(config: DictConfig, *, training: bool = True) -> pl.Trainer:
     Raises:
         UserError: a setting cannot work, or there are not enough devices.
     """
-    settings = OmegaConf.to_container(config.trainer, resolve=True)
-    assert isinstance(settings, dict)
+    settings: Any = OmegaConf.to_container(config.trainer, resolve=True)
     if training:
         _check(settings)
     settings = {key: value for key, value in settings.items() if key not in OF_THE_TRAINING}

@@ -121,7 +121,7 @@ LEARNED, FIXED = upsamplers(learned=True), upsamplers(learned=False)
 
 
 def test_the_groups_hold_what_is_tested_here() -> None:
-    assert {"edsr", "edsr_baseline", "edsr_small", "espcn", "srresnet"} <= set(POST)
+    assert {"edsr", "edsr_baseline", "espcn", "small", "srresnet"} <= set(POST)
     assert "srcnn" in PRE
     assert {"subpixel", "subpixel_single_step", "nearest_conv", "bilinear_conv", "transposed"} <= set(LEARNED)
     assert "bicubic" in FIXED
