@@ -67,8 +67,10 @@ def _network(config: DictConfig) -> Any:
         if config.scale not in (None, trained.scale):
             raise UserError(f"scale={config.scale} was asked for, but {config.checkpoint} enlarges by {trained.scale}.")
         return trained
-    if config.get("model") is None or config.weights is None or config.scale is None:
-        raise UserError("Say what to score: checkpoint=RUN_OR_CKPT, or model=NAME scale=N weights=FILE.")
+    if config.get("model") is None or config.weights is None:
+        raise UserError("Say what to score: checkpoint=RUN_OR_CKPT, or model=NAME weights=FILE scale=N.")
+    if config.scale is None:
+        config.scale = 4
     from hydra.utils import instantiate
 
     from sr_experiments.launch.checkpoints import BICUBIC, TrainedNetwork

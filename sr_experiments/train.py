@@ -132,7 +132,10 @@ class Run:
 
     def facts(self) -> dict[str, Any]:
         """What is known about the run however it ended."""
+        features = getattr(self.module.loss, "feature_network", None)
+        marks = {"random_features": True} if features is not None and features.is_random else {}
         return {
+            **marks,
             "scale": self.config.scale,
             "protocol": self.protocol.stamp(),
             "parameters": sum(p.numel() for p in self.module.network.parameters()),

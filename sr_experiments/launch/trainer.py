@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.strategies import DDPStrategy
 
 from sr_experiments.callbacks.checkpoints import AtomicCheckpointIO
 from sr_experiments.errors import UserError
@@ -57,7 +58,7 @@ def make_trainer(config: DictConfig, *, training: bool = True) -> pl.Trainer:
         settings["precision"] = pick_precision(settings["precision"], settings["accelerator"])
     quiet_lightning()
     try:
-        return instantiate(
+        trainer = instantiate(
             settings,
             callbacks=parts["callbacks"],
             logger=parts["logger"] or False,
@@ -67,6 +68,11 @@ def make_trainer(config: DictConfig, *, training: bool = True) -> pl.Trainer:
         )
     except Exception as error:
         raise UserError(f"The trainer cannot be set up: {_last_cause(error)}") from error
+    if isinstance(trainer.strategy, DDPStrategy):
+        # DDP would send buffers around at every forward pass, and wait for ranks that have fewer images to evaluate;
+        # the training module does it once before an evaluation.
+        trainer.strategy._ddp_kwargs.setdefault("broadcast_buffers", False)
+    return trainer
 
 
 def _check(settings: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from sr_experiments.objectives.gradients import r1_penalty
 from sr_experiments.training.balance import Balance
 from sr_experiments.training.game import Game
 from sr_experiments.training.mixing import uniform_of
-from sr_experiments.training.supervised import Batch, Supervised, mean_values
+from sr_experiments.training.supervised import Batch, Supervised, Term, Terms, mean_values
 
 
 class AdversarialTraining(Supervised):
@@ -100,21 +100,21 @@ class AdversarialTraining(Supervised):
         self.shown.clear()
         return {**values, **self.verdict, **self.seen}
 
-    def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss terms of one part and the adversarial one; the images are kept for the discriminator's step."""
+    def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """What the generator makes of one part, and the terms of its loss; the image is kept for the discriminator."""
         step = self.trainer.global_step
         sr = self.network(batch["lr"]).float()
         if self.game.is_warm_up(step):
-            return F.l1_loss(sr, batch["hr"]), {}
-        loss, values = self.image_loss(sr, batch)
+            warm = F.l1_loss(sr, batch["hr"])
+            return sr, {"warm_up": Term(warm.detach(), warm)}
+        terms = self.image_terms(sr, batch)
         if self.game.is_on(step):
             self.shown.append({**batch, "sr": sr.detach()})
         weight = self.game.weight_at(step)
         if weight > 0:
             adversarial = self.adversarial_loss(sr, batch["hr"])
-            loss = loss + weight * adversarial
-            values = {**values, "adversarial": adversarial.detach()}
-        return loss, values
+            terms["adversarial"] = Term(adversarial.detach(), weight * adversarial)
+        return sr, terms or {"none": Term(sr.new_zeros(()), 0.0 * sr.sum())}
 
     def adversarial_loss(self, sr: Tensor, hr: Tensor) -> Tensor:
         """What the generator's images, (B, 3, c, c), cost it in the game, before weighting."""
@@ -243,4 +243,5 @@ class AdversarialTraining(Supervised):
     def log_training(self, values: dict[str, Tensor], step: int) -> None:
         """Add the discriminator's learning rate to the row."""
         learning_rate = torch.tensor(self.trainer.optimizers[1].param_groups[0]["lr"], device=self.device)
-        super().log_training({**values, "d_learning_rate": learning_rate}, step)
+        weight = torch.tensor(self.game.weight_at(step - 1), device=self.device)
+        super().log_training({**values, "adversarial_weight": weight, "d_learning_rate": learning_rate}, step)

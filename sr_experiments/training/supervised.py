@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,9 +17,21 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sr_experiments.errors import UserError
 from sr_experiments.losses import WeightedSum
+from sr_experiments.losses.gradients import gradient_shares
 from sr_experiments.models.weights import describe_mismatch
 
 Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of a loss: its value before weighting, detached, and what it adds to the loss, with its graph."""
+
+    value: Tensor
+    weighted: Tensor
+
+
+Terms = dict[str, Term]
 
 # Weights that have become non-finite stay so: after this many skipped updates in a row nothing will come of it.
 MOST_SKIPS_IN_A_ROW = 100
@@ -43,6 +56,7 @@ class Supervised(pl.LightningModule):
         on_nonfinite: `stop` the run at a loss that is not finite, or `skip` that update and count it.
         channels_last: keep images and weights in the memory layout that convolutions like best.
         compile: compile the network with torch.compile.
+        log_gradient_shares: log each term's share of the gradient norm at the image; costs a backward pass a term.
     """
 
     plays = False  # whether it knows what to do with the adversarial part of a loss
@@ -62,6 +76,7 @@ class Supervised(pl.LightningModule):
         on_nonfinite: str = "stop",
         channels_last: bool = True,
         compile: bool = False,
+        log_gradient_shares: bool = False,
     ) -> None:
         super().__init__()
         if on_nonfinite not in ("stop", "skip"):
@@ -89,6 +104,7 @@ class Supervised(pl.LightningModule):
             average = get_ema_multi_avg_fn(ema_decay)
             self.ema = AveragedModel(network, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
         self.register_buffer("skipped_updates", torch.zeros((), dtype=torch.long))
+        self.log_gradient_shares = log_gradient_shares
         self.skips_in_a_row: Counter[str] = Counter()
         self.step_at_work = 0
         if compile:
@@ -177,9 +193,11 @@ class Supervised(pl.LightningModule):
         optimizer.zero_grad()
         rows = []
         for part in parts:
-            loss, terms = self.generator_loss(self.prepare(part))
+            sr, terms = self.generator_loss(self.prepare(part))
+            loss = torch.stack([term.weighted for term in terms.values()]).sum()
+            shares = self.shares(sr, terms)
             self.manual_backward(loss / len(parts))
-            rows.append({"loss": loss.detach(), **terms})
+            rows.append({"loss": loss.detach(), **{name: term.value for name, term in terms.items()}, **shares})
         values = mean_values(rows)
         self.guard(optimizer, values, "loss")
         optimizer.step()
@@ -187,16 +205,25 @@ class Supervised(pl.LightningModule):
             self.ema.update_parameters(self.network)
         return values
 
-    def generator_loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of one part, and its terms before weighting."""
-        return self.image_loss(self.network(batch["lr"]), batch)
+    def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
+        """What the network makes of one part, (B, 3, H, W), and the terms of its loss by name."""
+        sr = self.network(batch["lr"]).float()
+        return sr, self.image_terms(sr, batch)
 
-    def image_loss(self, sr: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum of the loss terms, and their values before weighting."""
+    def image_terms(self, sr: Tensor, batch: Batch) -> Terms:
+        """The terms of the weighted sum."""
         assert self.loss is not None
         # Losses are sums over many pixels: they are taken in full precision.
         with torch.autocast(self.device.type, enabled=False):
-            return self.loss(sr=sr.float(), **{name: batch[name] for name in ("hr", "lr", "key") if name in batch})
+            values = self.loss.values(sr=sr, **{name: batch[name] for name in ("hr", "lr", "key") if name in batch})
+            return {name: Term(value.detach(), self.loss.weights[name] * value) for name, value in values.items()}
+
+    def shares(self, sr: Tensor, terms: Terms) -> dict[str, Tensor]:
+        """Each term's share of the gradient norm at the image, where it is asked for and logged now."""
+        if not self.log_gradient_shares or not self.logs_at(self.step_at_work):
+            return {}
+        shares = gradient_shares({name: term.weighted for name, term in terms.items()}, sr)
+        return {f"{name}_share": sr.new_tensor(share) for name, share in shares.items()}
 
     def guard(self, optimizer: LightningOptimizer, values: dict[str, Tensor], loss: str) -> None:
         """See to it that a loss that is not finite, `values[loss]`, changes no weight.
@@ -258,12 +285,24 @@ class Supervised(pl.LightningModule):
         if self.trainer.world_size > 1:
             numbers = self.trainer.strategy.reduce(numbers, reduce_op="mean")
         row = {f"train/{name}": value for name, value in zip(values, numbers.tolist(), strict=True)}
+        weights = {} if self.loss is None else self.loss.weights
+        row.update({f"train/{name}_weight": weight for name, weight in weights.items()})
         row["train/learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         if self.on_nonfinite == "skip":
             row["train/skipped_updates"] = float(self.skipped_updates)
         self.trainer.progress_bar_metrics["loss"] = row["train/loss"]
         for logger in self.trainer.loggers:
             logger.log_metrics(row, step=step)
+
+    def on_validation_start(self) -> None:
+        """Give every process the running averages (batch norm) of the first, whose checkpoint they will be."""
+        if self.trainer.world_size > 1:
+            for buffer in self.evaluated_network.buffers():
+                torch.distributed.broadcast(buffer, src=0)
+
+    def on_test_start(self) -> None:
+        """Likewise."""
+        self.on_validation_start()
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
         """Enlarge one image in full precision; callbacks measure and keep it."""
