@@ -21,7 +21,9 @@ from sr_experiments.losses.feature_network import FeatureNetwork
 from sr_experiments.score import pair_by_name
 
 
-def unit_features(network: FeatureNetwork, file: Path, layers: list[str], like: torch.Size | None) -> dict[str, torch.Tensor]:
+def unit_features(
+    network: FeatureNetwork, file: Path, layers: list[str], like: torch.Size | None
+) -> dict[str, torch.Tensor]:
     pixels = read_image(file)
     if like is not None:
         pixels = pixels[: like[0], : like[1]]

@@ -37,6 +37,8 @@ def evaluate(config: DictConfig) -> None:
     config.scale = trained.scale
     check_config(config, added_keys())
     datamodule = instantiate(config.data)
+    if not datamodule.set_names:
+        raise UserError("There is nothing to score: give data.root=DIR data.sets=[Set5,Set14], or data=sample.")
     protocol = instantiate(config.metrics)
     trainer = make_trainer(config, training=False)
     results = {

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.runs import TINY, command, environment, train
+from tests.runs import TINY, command, environment, run, train
 
 RUN = [
     *TINY,
@@ -122,6 +122,16 @@ def test_a_checkpoint_of_another_network_is_refused(other: str, tmp_path: Path) 
     assert done.returncode == 2
     assert "another network" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_checkpoint_of_another_scale_is_refused_though_its_weights_fit(tmp_path: Path) -> None:
+    srcnn = ["model=srcnn", "model.features=[4,4]"]
+    arguments = [argument for argument in TINY if not argument.startswith("model")] + ["trainer.max_steps=1"]
+    first = run("train", *arguments, *srcnn, f"hydra.run.dir={tmp_path / 'run'}", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    done = run("train", *arguments, *srcnn, "scale=2", f"resume={tmp_path / 'run'}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "trained for x4 and this run is for x2" in done.stderr
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:

@@ -57,13 +57,14 @@ class GameWatch(pl.Callback):
         self.consistency: list[Tensor] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """What decides about the next warning."""
-        return {"recent": list(self.recent), "warned": self.warned}
+        """What decides about the next warning, and what has been added up since the last validation."""
+        return {"recent": list(self.recent), "warned": self.warned, "training_sums": self.training_sums}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where the resumed run was."""
         self.recent.extend(state_dict["recent"])
         self.warned = state_dict["warned"]
+        self.training_sums = state_dict["training_sums"]
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
         """Add up the discriminator's accuracies; at logged steps see who is winning."""
@@ -72,7 +73,7 @@ class GameWatch(pl.Callback):
             return
         on_real, on_fake = pl_module.verdict["d_accuracy_real"], pl_module.verdict["d_accuracy_fake"]
         row = torch.stack([on_real, torch.ones_like(on_real)])
-        self.training_sums = row if self.training_sums is None else self.training_sums + row
+        self.training_sums = row if self.training_sums is None else self.training_sums.to(row.device) + row
         if pl_module.logs_at(trainer.global_step):
             self.recent.append(float(pl_module.mean_over_ranks((on_real + on_fake) / 2)))
             self.warn(trainer.global_step)

@@ -36,6 +36,16 @@ class CarryConfig(pl.Callback):
         """Add the config."""
         checkpoint["config"] = self.config
 
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Refuse a checkpoint of another scale, whose weights may well fit."""
+        theirs, ours = checkpoint.get("config", {}).get("scale"), self.config["scale"]
+        if theirs != ours:
+            raise UserError(
+                f"The checkpoint was trained for x{theirs} and this run is for x{ours}: set scale={theirs}."
+            )
+
 
 def make_trainer(config: DictConfig, *, training: bool = True) -> pl.Trainer:
     """Make the trainer with its callbacks and loggers.
@@ -102,6 +112,7 @@ def quiet_lightning() -> None:
         ".*does not have many workers.*",
         ".*LeafSpec.*",
         ".*in eval mode at the start of training.*",
+        ".*across ranks is zero.*",
         ".*lr_scheduler.step.* before .*optimizer.step.*",
     ):
         warnings.filterwarnings("ignore", message)
