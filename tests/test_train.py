@@ -211,12 +211,12 @@ def test_skipping_counts_and_leaves_the_weights(tmp_path: Path) -> None:
     loss = run.module.loss
     calls = []
 
-    def spoilt(**inputs: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        total, values = type(loss).forward(loss, **inputs)
+    def spoilt(**inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         calls.append(len(calls))
-        return (total * float("nan") if len(calls) == 3 else total), values
+        values = type(loss).values(loss, **inputs)
+        return {"l1": values["l1"] * float("nan")} if len(calls) == 3 else values
 
-    loss.forward = spoilt
+    loss.values = spoilt
     run.fit(None)
     assert run.trainer.global_step == 4
     assert int(run.module.skipped_updates) == 1

@@ -117,6 +117,6 @@ def describe_mismatch(expected: Mapping[str, Any], given: Mapping[str, Any]) -> 
     return "; ".join(parts)
 
 
-def _few(names: list[str], most: int = 3) -> str:
+def _few(names: list[str], most: int = 4) -> str:
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
