@@ -140,10 +140,12 @@ def names_in(function: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("option", [option for group, option in options() if group == "experiment"])
-def test_every_experiment_is_built(option: str, photos: Path, tmp_path: Path) -> None:
-    if option in NEED_VGG:
-        pytest.skip("needs the weights of VGG19; its parts are composed and checked by the other tests")
+def test_every_experiment_is_built(option: str, photos: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     given = [*overrides_for("experiment", option, photos, tmp_path), "logger=csv"]
+    if option in NEED_VGG:
+        weights = request.getfixturevalue("assets") / "weights" / "vgg19_imagenet_features.safetensors"
+        # Measuring mean activations has tests of its own and takes long.
+        given += [f"feature_network.weights={weights}", "feature_network.normalise=none"]
     run = build(compose_config("train", given))
     assert run.facts()["parameters"] > 0
     assert run.module.loss is not None
