@@ -17,7 +17,7 @@ from tests.runs import TINY, command, environment, run, train
 RUN = [
     *TINY,
     "data.num_workers=2",
-    "trainer.max_steps=40",
+    "trainer.max_steps=80",
     "trainer.val_check_interval=10",
     "callbacks.checkpoints.every=4",
     "ema_decay=0.9",
@@ -89,7 +89,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:
     assert done.returncode == 0, output
 
     reached = [kill_at(killed, 6), kill_at(killed, 21), kill_at(killed, 30)]
-    assert max(reached) < 40
+    assert max(reached) < 80
     done = start(killed)
     output = done.communicate(timeout=240)[0]
     assert done.returncode == 0, output

@@ -221,3 +221,21 @@ def test_skipping_counts_and_leaves_the_weights(tmp_path: Path) -> None:
     assert run.trainer.global_step == 4
     assert int(run.module.skipped_updates) == 1
     assert all(torch.isfinite(value).all() for value in run.module.network.state_dict().values())
+
+
+def test_weights_and_gradient_shares_of_terms_are_logged_on_demand(tmp_path: Path) -> None:
+    overrides = ["loss=l1_tv", "training.log_gradient_shares=true", "trainer.max_steps=1", "data.sets=[]"]
+    train_here(tmp_path, *overrides)
+    (row,) = csv.DictReader((tmp_path / "metrics.csv").open())
+    assert float(row["train/l1_weight"]) == 1.0
+    assert float(row["train/tv_weight"]) == 1e-4
+    assert float(row["train/l1_share"]) + float(row["train/tv_share"]) == pytest.approx(1)
+    assert float(row["train/loss"]) == pytest.approx(float(row["train/l1"]) + 1e-4 * float(row["train/tv"]))
+
+
+def test_a_run_with_random_features_is_marked(tmp_path: Path) -> None:
+    overrides = ["loss=l1_perceptual", "feature_network.weights=random", "data.sets=[]"]
+    marked = build(compose_config("train", tiny(tmp_path, *overrides)))
+    assert marked.facts()["random_features"] is True
+    plain = build(compose_config("train", tiny(tmp_path, "data.sets=[]")))
+    assert "random_features" not in plain.facts()
