@@ -51,7 +51,7 @@ def _folder_to_continue(arguments: list[str]) -> Path | None:
 
     try:
         config = compose_config("train", overrides_of(arguments))
-    except HydraException:
+    except (HydraException, ValueError):
         return None  # the app itself is about to say what is wrong
     return find_run(config, Path(config.paths.output_root).expanduser().resolve())
 

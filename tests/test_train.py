@@ -102,6 +102,7 @@ def test_help_lists_groups_and_options(tmp_path: Path) -> None:
         (["data=folder"], "data.train.hr must be given"),
         (["resume=nowhere"], "There is no checkpoint nowhere"),
         (["test_checkpoint=first"], "use last or best"),
+        (["experiment=null"], "leave its option out with ~GROUP"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_sentence(arguments: list[str], message: str, tmp_path: Path) -> None:

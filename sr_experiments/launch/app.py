@@ -111,6 +111,8 @@ def explain(error: BaseException, config_name: str) -> str | None:
             "The device ran out of memory: use a smaller data.batch_size, and trainer.accumulate_grad_batches to make "
             "up for it."
         )
+    if isinstance(error, ValueError) and "Config group override must be a string" in str(error):
+        return "A group cannot be set to null: leave its option out with ~GROUP, as in ~experiment."
     if isinstance(error, MissingMandatoryValue):
         key = error.full_key
         return f"{key} must be given: add {key}=VALUE to the command line."
