@@ -31,6 +31,7 @@ def test_two_processes_agree_with_one(model: str, tmp_path: Path) -> None:
     (rows_one, results_one), (rows_two, results_two) = found["one"], found["two"]
     assert set(results_two["test"]["Three"]["images"]) == {"0", "1", "2"}
     first = [float(rows[0]["train/loss"]) for rows in (rows_one, rows_two)]
+    # Batch norm sees half a batch in each process, so its losses are only alike.
     assert first[1] == pytest.approx(first[0], rel=1e-5 if model == "small" else 0.2)
     if model == "small":
         losses = [[float(row["train/loss"]) for row in rows] for rows in (rows_one, rows_two)]

@@ -38,9 +38,7 @@ def test_the_run_folder_holds_what_the_design_says(finished: Path) -> None:
     assert results["steps"] == 2
     assert results["scale"] == 4
     assert results["protocol"] == {"channel": "y", "border": 4, "gray": "keep", "rounding": "8bit"}
-    assert results["versions"]["torch"] == torch.__version__.split("+")[0] or torch.__version__.startswith(
-        results["versions"]["torch"]
-    )
+    assert torch.__version__.split("+")[0] == results["versions"]["torch"].split("+")[0]
     sample = results["test"]["sample"]
     assert set(sample["images"]) == {"astronaut", "chelsea"}
     means = {name: np.mean([row[name] for row in sample["images"].values()]) for name in ("psnr", "bicubic_psnr")}
