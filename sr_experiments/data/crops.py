@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,35 +13,49 @@ from torch.utils.data import Dataset
 
 from sr_experiments.data.cache import Cache
 from sr_experiments.data.photos import Photo
+from sr_experiments.data.references import References, Window, training_random
 from sr_experiments.data.sampler import Draw
 from sr_experiments.errors import UserError
 
 
-class TrainingCrops(Dataset[dict[str, Tensor | int]]):
+class TrainingCrops(Dataset[dict[str, Any]]):
     """One crop for a `Draw`, everything random about it decided by the draw's key.
 
     An item is `{"hr": uint8 (3, c, c), "key": int}`, and `"lr": uint8 (3, c/scale, c/scale)` of the same view where
-    the photographs come in pairs. Keys fit an int64.
+    the photographs come in pairs. Where there are references, `"ref"` is a list of any number of them, uint8 (3, h, w)
+    of any size, turned and flipped as the crop is. Keys fit an int64.
 
     Args:
-        photos: the training set; each file must be in the cache.
+        photos: the training set; each file (`training_files`) must be in the cache.
         cache: the decoded photographs.
         scale: the enlargement; crops of pairs begin on the grid of the LR image.
         crop_size: HR pixels a side, a multiple of `scale`.
         augment: flip and turn each crop into one of its 8 orientations.
         pad: mirror photographs smaller than a crop at the bottom and at the right until it fits, instead of refusing.
+        references: finds the references of a sample; None for samples without.
 
     Raises:
-        UserError: `crop_size` does not fit `scale`, or a photograph is smaller than a crop and `pad` is off.
+        UserError: `crop_size` does not fit `scale`, a photograph is smaller than a crop and `pad` is off, or one cannot
+            get its references.
     """
 
     def __init__(
-        self, photos: Sequence[Photo], cache: Cache, scale: int, crop_size: int, augment: bool = True, pad: bool = False
+        self,
+        photos: Sequence[Photo],
+        cache: Cache,
+        scale: int,
+        crop_size: int,
+        augment: bool = True,
+        pad: bool = False,
+        references: References | None = None,
     ) -> None:
         check_crop_size(crop_size, scale)
         self.photos, self.cache = list(photos), cache
         self.scale, self.crop_size, self.augment, self.pad = scale, crop_size, augment, pad
-        cache.find(training_files(self.photos))
+        self.references = references
+        if references is not None:
+            references.check(self.photos)
+        cache.find(training_files(self.photos, references))
         if not pad:
             for photo in self.photos:
                 self._check_size(photo)
@@ -48,7 +63,7 @@ class TrainingCrops(Dataset[dict[str, Tensor | int]]):
     def __len__(self) -> int:
         return len(self.photos)
 
-    def __getitem__(self, draw: Draw) -> dict[str, Tensor | int]:
+    def __getitem__(self, draw: Draw) -> dict[str, Any]:
         photo = self.photos[draw.index]
         random = np.random.Generator(np.random.PCG64(draw.key))
         hr = self.cache.open(photo.hr)
@@ -66,9 +81,13 @@ class TrainingCrops(Dataset[dict[str, Tensor | int]]):
             window = image[top * cell : (top + side) * cell, left * cell : (left + side) * cell]
             return _chw(_turned(_padded(window, side * cell), turn))
 
-        item: dict[str, Tensor | int] = {"hr": crop(hr, cell), "key": draw.key}
+        item: dict[str, Any] = {"hr": crop(hr, cell), "key": draw.key}
         if lr is not None:
             item["lr"] = crop(lr, 1)
+        if self.references is not None:
+            hr, window = hr[: rows * cell, : columns * cell], Window(top * cell, left * cell, self.crop_size)
+            found = self.references.find(photo, hr, window, self.cache.open, training_random(draw.key))
+            item["ref"] = [_chw(_turned(reference, turn)) for reference in found]
         return item
 
     def _check_size(self, photo: Photo) -> None:
@@ -88,9 +107,10 @@ def check_crop_size(crop_size: int, scale: int) -> None:
         raise UserError(f"data.crop_size={crop_size} must be a positive multiple of scale={scale}.")
 
 
-def training_files(photos: Sequence[Photo]) -> list[str]:
-    """Every file, ground truth and stored LR, that training crops are cut from."""
-    return [str(path) for photo in photos for path in (photo.hr, photo.lr) if path is not None]
+def training_files(photos: Sequence[Photo], references: References | None = None) -> list[str]:
+    """Every file, ground truth, stored LR and references, that training samples are cut from."""
+    files = [str(path) for photo in photos for path in (photo.hr, photo.lr) if path is not None]
+    return files if references is None else files + [str(path) for path in references.files(photos)]
 
 
 def _padded(window: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -101,7 +121,7 @@ def _padded(window: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def _turned(window: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
-    """One of the 8 orientations of a square, as a view."""
+    """One of the 8 orientations of a picture, as a view."""
     if turn & 1:
         window = window[::-1]
     if turn & 2:

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from sr_experiments.data.images import read_image
 from sr_experiments.data.photos import Photo
+from sr_experiments.data.references import References, evaluation_random
 from sr_experiments.errors import UserError
 
 
@@ -21,15 +22,25 @@ class EvaluationImages(Dataset[dict[str, Any]]):
 
     An item is `{"hr": uint8 (3, H, W), "gray": bool, "name": str, "index": int}`, and `"lr": uint8 (3, H/scale,
     W/scale)` where one is stored. H and W are cut to multiples of `scale` at the bottom and at the right. A file
-    stored in gray has `gray=True` and three equal channels.
+    stored in gray has `gray=True` and three equal channels. Where there are references, `"ref"` is a list of any number
+    of them, whole, uint8 (3, h, w) of any size.
 
     Args:
         photos: the set.
         scale: the enlargement.
+        references: finds the references of an image; None for images without.
+        seed: with the image's place in the set, decides references that are random.
+
+    Raises:
+        UserError: a photograph cannot get its references.
     """
 
-    def __init__(self, photos: Sequence[Photo], scale: int) -> None:
-        self.photos, self.scale = list(photos), scale
+    def __init__(
+        self, photos: Sequence[Photo], scale: int, references: References | None = None, seed: int = 0
+    ) -> None:
+        self.photos, self.scale, self.references, self.seed = list(photos), scale, references, seed
+        if references is not None:
+            references.check(self.photos)
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -46,7 +57,7 @@ class EvaluationImages(Dataset[dict[str, Any]]):
         if min(height, width) == 0:
             raise UserError(f"{photo.hr} is {pixels.shape[1]}x{pixels.shape[0]} pixels, too small for x{self.scale}.")
         hr = pixels[:height, :width]
-        item = {"hr": _rgb_chw(hr), "gray": pixels.shape[2] == 1, "name": photo.name, "index": index}
+        item: dict[str, Any] = {"hr": _rgb_chw(hr), "gray": pixels.shape[2] == 1, "name": photo.name, "index": index}
         if photo.lr is not None:
             lr = read_image(photo.lr)
             if (lr.shape[0] * self.scale, lr.shape[1] * self.scale) != (height, width):
@@ -55,6 +66,10 @@ class EvaluationImages(Dataset[dict[str, Any]]):
                     f"{lr.shape[1]}x{lr.shape[0]}, which does not fit scale {self.scale}."
                 )
             item["lr"] = _rgb_chw(lr)
+        if self.references is not None:
+            colours = np.broadcast_to(hr, (height, width, 3))
+            found = self.references.find(photo, colours, None, read_image, evaluation_random(self.seed, index))
+            item["ref"] = [_rgb_chw(reference) for reference in found]
         return item
 
 

@@ -10,12 +10,13 @@ from typing import Any, Literal
 import torch
 from pytorch_lightning import LightningDataModule
 from pytorch_lightning.trainer.states import TrainerFn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from sr_experiments.data.cache import Cache
 from sr_experiments.data.crops import TrainingCrops, check_crop_size, training_files
 from sr_experiments.data.evaluation import EvaluationImages
 from sr_experiments.data.photos import Photo, benchmark_set
+from sr_experiments.data.references import References
 from sr_experiments.data.sampler import StepSampler, shard
 from sr_experiments.errors import UserError
 
@@ -31,6 +32,8 @@ class SRDataModule(LightningDataModule):
     A batch of the training loader is always one generator update of one process: `batch_size * accumulate` images over
     all processes, `{"hr": uint8 (N, 3, c, c), "key": int64 (N,)}` and `"lr"` for pairs. Which images and crops it
     holds depends on `seed` and the step alone. The evaluation loaders yield one image at a time (`EvaluationImages`).
+    Where there are references, `"ref"` of any batch is a list with one list an image: its references, uint8 (3, h, w)
+    of any size, or none.
 
     Args:
         train: the training photographs; `None` where nothing is trained.
@@ -46,9 +49,10 @@ class SRDataModule(LightningDataModule):
         pad: whether photographs smaller than a crop are mirrored to size instead of refused.
         num_workers: loader processes; "auto" for what the machine can spare, at most 4.
         cache_dir: where decoded photographs are kept; `None` for the user's cache folder.
+        references: finds the references of each image; `None` for batches without `"ref"`.
 
     Raises:
-        UserError: a number does not fit, or a set is missing.
+        UserError: a number does not fit, a set is missing, or a photograph cannot get its references.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class SRDataModule(LightningDataModule):
         pad: bool = False,
         num_workers: int | Literal["auto"] = "auto",
         cache_dir: str | Path | None = None,
+        references: References | None = None,
     ) -> None:
         super().__init__()
         check_crop_size(crop_size, scale)
@@ -83,6 +88,10 @@ class SRDataModule(LightningDataModule):
         self.augment, self.pad = augment, pad
         self.num_workers = num_workers
         self.cache = Cache(cache_dir)
+        self.references = references
+        if references is not None:
+            for photos in (train or (), *self.sets.values()):
+                references.check(photos)
         self._crops: TrainingCrops | None = None
 
     @property
@@ -93,7 +102,7 @@ class SRDataModule(LightningDataModule):
     def prepare_data(self) -> None:
         """Decode the training photographs into the cache; Lightning calls this once a machine."""
         if self.train is not None and self._fits():
-            self.cache.build(training_files(self.train), workers=_cores())
+            self.cache.build(training_files(self.train, self.references), workers=_cores())
 
     def setup(self, stage: str) -> None:
         """Check the training photographs against the crop size.
@@ -102,7 +111,9 @@ class SRDataModule(LightningDataModule):
             UserError: a photograph is smaller than a crop and `pad` is off.
         """
         if stage == "fit" and self.train is not None:
-            self._crops = TrainingCrops(self.train, self.cache, self.scale, self.crop_size, self.augment, self.pad)
+            self._crops = TrainingCrops(
+                self.train, self.cache, self.scale, self.crop_size, self.augment, self.pad, self.references
+            )
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Return the endless training loader, beginning at the trainer's current step.
@@ -120,6 +131,7 @@ class SRDataModule(LightningDataModule):
         return DataLoader(
             self._crops,
             batch_sampler=sampler,
+            collate_fn=collate,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -136,7 +148,8 @@ class SRDataModule(LightningDataModule):
 
     def _evaluation_loader(self, photos: Sequence[Photo]) -> DataLoader[dict[str, Any]]:
         return DataLoader(
-            EvaluationImages(photos, self.scale),
+            EvaluationImages(photos, self.scale, self.references, self.seed),
+            collate_fn=collate,
             sampler=shard(len(photos), *self._place()),
             num_workers=min(self._workers(), 1, len(photos) - 1),  # a loader of one image has nothing to read ahead
             pin_memory=torch.cuda.is_available(),
@@ -161,6 +174,14 @@ class SRDataModule(LightningDataModule):
             return self.num_workers
         processes = 1 if self.trainer is None else max(1, self.trainer.num_devices)
         return max(0, min(_MOST_WORKERS, _cores() // processes - 1))
+
+
+def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """Make a batch of samples: stacked as usual, but for `"ref"`, whose sizes are free: a list with each one's list."""
+    batch = default_collate([{name: value for name, value in item.items() if name != "ref"} for item in items])
+    if "ref" in items[0]:
+        batch["ref"] = [item["ref"] for item in items]
+    return batch
 
 
 def _find_sets(sets: Sets, root: str | Path | None, scale: int) -> dict[str, list[Photo]]:

@@ -21,11 +21,13 @@ class Photo:
         name: unique within its set; where the file lay below its folder, without suffix, with forward slashes.
         hr: the file with the ground truth.
         lr: the file with a low-resolution image of the same view, if one is stored.
+        refs: files with reference images, in any size.
     """
 
     name: str
     hr: Path
     lr: Path | None = None
+    refs: tuple[Path, ...] = ()
 
 
 def hr_folder(hr: str | Path | Sequence[str | Path]) -> list[Photo]:
@@ -52,9 +54,7 @@ def paired_folders(hr: str | Path, lr: str | Path, scale: int) -> list[Photo]:
     partners = _lr_by_name(Path(lr).expanduser(), {photo.name for photo in photos}, scale)
     alone = [photo.name for photo in photos if photo.name not in partners]
     if alone:
-        raise UserError(
-            f"no LR image at x{scale} in {Path(lr).absolute()} for {_some(alone)} of {Path(hr).absolute()}."
-        )
+        raise UserError(f"no LR image at x{scale} in {Path(lr).absolute()} for {some(alone)} of {Path(hr).absolute()}.")
     pairs = [Photo(photo.name, photo.hr, partners[photo.name]) for photo in photos]
     for pair in pairs:
         _check_sizes(pair, scale)
@@ -118,7 +118,7 @@ def _lr_by_name(lr: Path, names: set[str], scale: int) -> dict[str, Path]:
         else:
             strangers.append(photo.name)
     if strangers:
-        raise UserError(f"no HR image belongs to {_some(strangers)} in {lr.absolute()}, at x{scale}.")
+        raise UserError(f"no HR image belongs to {some(strangers)} in {lr.absolute()}, at x{scale}.")
     return partners
 
 
@@ -146,6 +146,7 @@ def _subfolders(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith("."))
 
 
-def _some(names: list[str]) -> str:
+def some(names: list[str]) -> str:
+    """Spell out the first few names and count the others, for a message."""
     rest = len(names) - _LISTED
     return ", ".join(names[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")

@@ -10,6 +10,7 @@ from sr_experiments.errors import UserError
 
 _TRAINING = ("coffee.png", "rocket.jpg", "motorcycle_left.png", "hubble_deep_field.jpg", "retina.jpg", "ihc.png")
 _TEST = ("astronaut.png", "chelsea.png")
+_UNRELATED = ("coffee.png", "rocket.jpg", "ihc.png")
 
 
 def training_photographs() -> list[Photo]:
@@ -30,7 +31,29 @@ def test_photographs() -> list[Photo]:
     return _photographs(_TEST)
 
 
+def unrelated_photographs() -> list[Photo]:
+    """Three photographs to be references that do not help: a cup, a rocket, and a stained tissue.
+
+    Raises:
+        UserError: the installed scikit-image does not carry them.
+    """
+    return _photographs(_UNRELATED)
+
+
+def sample_file(name: str) -> Path:
+    """Where a photograph lies that scikit-image carries.
+
+    Raises:
+        UserError: the installed scikit-image does not carry it.
+    """
+    return _files((name,))[0]
+
+
 def _photographs(names: tuple[str, ...]) -> list[Photo]:
+    return [Photo(file.stem, file) for file in _files(names)]
+
+
+def _files(names: tuple[str, ...]) -> list[Path]:
     # Found, not imported: importing skimage.data would bring its downloader along.
     spec = find_spec("skimage")
     if spec is None or spec.origin is None:
@@ -44,4 +67,4 @@ def _photographs(names: tuple[str, ...]) -> list[Photo]:
             f"the sample photographs {', '.join(missing)} are not in {folder}; "
             "install scikit-image again, or name a folder of your own with data=folder."
         )
-    return [Photo(Path(name).stem, folder / name) for name in names]
+    return [folder / name for name in names]
