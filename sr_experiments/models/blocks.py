@@ -23,6 +23,7 @@ class ResidualBlock(nn.Module):
         activation: makes the activation.
         norm: makes the normalisation from the number of channels; None for no normalisation.
         residual_scale: what the residual is multiplied with before it is added.
+        bias: whether the convolutions have one.
     """
 
     def __init__(
@@ -32,11 +33,12 @@ class ResidualBlock(nn.Module):
         activation: Callable[[], nn.Module] = nn.ReLU,
         norm: Callable[[int], nn.Module] | None = None,
         residual_scale: float = 1.0,
+        bias: bool = True,
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [conv(features, features)]
+        layers: list[nn.Module] = [conv(features, features, bias=bias)]
         layers += [norm(features)] if norm else []
-        layers += [activation(), conv(features, features)]
+        layers += [activation(), conv(features, features, bias=bias)]
         layers += [norm(features)] if norm else []
         self.body = nn.Sequential(*layers)
         self.residual_scale = residual_scale

@@ -44,6 +44,11 @@ def test_parameter_counts(kind: type, crop_size: int, parameters: int) -> None:
         assert count(kind(crop_size)) == parameters
 
 
+def test_srntts_discriminator_as_published() -> None:
+    with torch.device("meta"):
+        assert count(EnhanceNetDiscriminator(160, norm="batch", bias=False)) == 17_823_457
+
+
 def test_a_pooled_head_frees_from_the_crop_size() -> None:
     critic = SRGANDiscriminator(96, channels=4, hidden=8, head="pooled")
     assert count(critic) == count(SRGANDiscriminator(128, channels=4, hidden=8, head="pooled"))
