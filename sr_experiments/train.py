@@ -71,7 +71,7 @@ def train(config: DictConfig) -> None:
     started = time.monotonic()
     folder = Path(HydraConfig.get().runtime.output_dir)
     resume = checkpoint_to_resume(config.resume, folder)
-    run = build(config)
+    run = build(config, resume)
     try:
         run.fit(resume)
         test = run.test(folder)
@@ -132,8 +132,9 @@ class Run:
 
     def facts(self) -> dict[str, Any]:
         """What is known about the run however it ended."""
-        features = getattr(self.module.loss, "feature_network", None)
-        marks = {"random_features": True} if features is not None and features.is_random else {}
+        users = (self.module.loss, self.module.matching)
+        networks = [user.feature_network for user in users if getattr(user, "feature_network", None) is not None]
+        marks = {"random_features": True} if any(network.is_random for network in networks) else {}
         return {
             **marks,
             "scale": self.config.scale,
@@ -149,8 +150,13 @@ class Run:
                 logger.close()
 
 
-def build(config: DictConfig) -> Run:
-    """Make all parts of a run; what is wrong with any of them is said here, before hours are spent."""
+def build(config: DictConfig, resume: Path | None = None) -> Run:
+    """Make all parts of a run; what is wrong with any of them is said here, before hours are spent.
+
+    Args:
+        config: the composed config.
+        resume: the checkpoint that the run will go on from.
+    """
     import pytorch_lightning as pl
     from hydra.utils import instantiate
 
@@ -163,6 +169,11 @@ def build(config: DictConfig) -> Run:
     module = instantiate(config.training)
     if config.init_from is not None:
         _initialise(module, config.init_from)
+    elif getattr(module.network, "freeze_content", False) and resume is None:
+        raise UserError(
+            "model.freeze_content=true keeps a content extractor as it was trained before: give that training with "
+            "init_from=RUN_OR_CKPT (of experiment=srntt_content)."
+        )
     protocol = instantiate(config.metrics)
     trainer = make_trainer(config)
     return Run(config, trainer, module, datamodule, protocol)
@@ -175,6 +186,8 @@ def _initialise(module: Any, source: str) -> None:
 
     file = find_checkpoint(source)
     state = network_state(read_checkpoint(file))
+    if hasattr(module.network, "begin_from"):
+        state = module.network.begin_from(state)
     load_weights(module.network, state, file)
     if module.ema is not None:
         load_weights(module.ema.module, state, file)

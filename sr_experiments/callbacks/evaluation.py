@@ -12,6 +12,15 @@ from sr_experiments.degradations import bicubic_upsample
 from sr_experiments.metrics import ImageScores, Protocol
 
 
+# How well an image's textures are found in its references: the mean cosine of the best matches.
+SIMILARITY = ("similarity",)
+
+
+def takes_references(pl_module: pl.LightningModule) -> bool:
+    """Whether what is evaluated looks for textures in reference images."""
+    return getattr(pl_module, "matching", None) is not None
+
+
 class Evaluation(pl.Callback):
     """Measures under one protocol: `val/SET/psnr` while training, a whole table with the bicubic baseline in the test.
 
@@ -19,7 +28,8 @@ class Evaluation(pl.Callback):
         protocol: how an image is scored.
 
     Attributes:
-        results: after a test: set -> means, the bicubic baseline's means, and the scores of every image by name.
+        results: after a test: set -> means, the bicubic baseline's means, and the scores of every image by name; with
+            references also how similar they are.
     """
 
     def __init__(self, protocol: Protocol) -> None:
@@ -43,6 +53,7 @@ class Evaluation(pl.Callback):
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a test."""
         names = self.protocol.metrics + tuple(f"bicubic_{name}" for name in self.protocol.metrics)
+        names += SIMILARITY if takes_references(pl_module) else ()
         self.start(trainer, trainer.test_dataloaders, trainer.limit_test_batches, names)
 
     def on_validation_batch_end(
@@ -70,7 +81,10 @@ class Evaluation(pl.Callback):
         height, width = outputs["hr"].shape[-2:]
         enlarged = bicubic_upsample(outputs["lr"], size=(height, width))
         baseline = {f"bicubic_{name}": value for name, value in self.score(outputs, enlarged).items()}
-        self.scores[dataloader_idx].update(int(outputs["index"]), {**self.score(outputs, outputs["sr"]), **baseline})
+        row = {**self.score(outputs, outputs["sr"]), **baseline}
+        if takes_references(pl_module):
+            row["similarity"] = float(outputs["similarity"].mean())
+        self.scores[dataloader_idx].update(int(outputs["index"]), row)
 
     def score(self, outputs: dict[str, Any], image: torch.Tensor) -> dict[str, float]:
         """Scores of one enlarged image, (1, 3, H, W), against the HR image of the same batch."""
@@ -101,7 +115,7 @@ class Evaluation(pl.Callback):
                 if values[self.protocol.metrics[0]][index] is not None
             }
             self.results[name] = {
-                **{metric: means[metric] for metric in self.protocol.metrics},
+                **{metric: means[metric] for metric in (*self.protocol.metrics, *SIMILARITY) if metric in means},
                 "bicubic": {metric: means[f"bicubic_{metric}"] for metric in self.protocol.metrics},
                 "images": of_images,
             }

@@ -103,13 +103,13 @@ class AdversarialTraining(Supervised):
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """What the generator makes of one part, and the terms of its loss; the image is kept for the discriminator."""
         step = self.trainer.global_step
-        sr = self.network(batch["lr"]).float()
+        sr = self.enlarge(self.network, batch).float()
         if self.game.is_warm_up(step):
             warm = F.l1_loss(sr, batch["hr"])
             return sr, {"warm_up": Term(warm.detach(), warm)}
         terms = self.image_terms(sr, batch)
         if self.game.is_on(step):
-            self.shown.append({**batch, "sr": sr.detach()})
+            self.shown.append({"hr": batch["hr"], "sr": sr.detach(), "key": batch["key"]})
         weight = self.game.weight_at(step)
         if weight > 0:
             adversarial = self.adversarial_loss(sr, batch["hr"])

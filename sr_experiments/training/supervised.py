@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from sr_experiments.errors import UserError
 from sr_experiments.losses import WeightedSum
 from sr_experiments.losses.gradients import gradient_shares
+from sr_experiments.matching import Matching
 from sr_experiments.models.weights import describe_mismatch
 
 Batch = dict[str, Any]
@@ -32,6 +33,9 @@ class Term:
 
 
 Terms = dict[str, Term]
+
+# What of a batch the terms of a loss may ask for.
+LOSS_INPUTS = ("hr", "lr", "key", "maps", "similarity")
 
 # Weights that have become non-finite stay so: after this many skipped updates in a row nothing will come of it.
 MOST_SKIPS_IN_A_ROW = 100
@@ -57,6 +61,10 @@ class Supervised(pl.LightningModule):
         channels_last: keep images and weights in the memory layout that convolutions like best.
         compile: compile the network with torch.compile.
         log_gradient_shares: log each term's share of the gradient norm at the image; costs a backward pass a term.
+        matching: finds the textures of reference images, for a network that takes them; None for any other.
+
+    Raises:
+        UserError: an option is unknown or out of range, or network, loss and matching do not belong together.
     """
 
     plays = False  # whether it knows what to do with the adversarial part of a loss
@@ -77,6 +85,7 @@ class Supervised(pl.LightningModule):
         channels_last: bool = True,
         compile: bool = False,
         log_gradient_shares: bool = False,
+        matching: Matching | None = None,
     ) -> None:
         super().__init__()
         if on_nonfinite not in ("stop", "skip"):
@@ -87,6 +96,14 @@ class Supervised(pl.LightningModule):
             raise UserError(f"ema_decay={ema_decay} must lie between 0 and 1 (0.999 is usual), or be null.")
         if loss is not None and loss.adversarial is not None and not self.plays:
             raise UserError("training=supervised has no use for the adversarial part of this loss: use another loss.")
+        takes_references = getattr(network, "takes_references", False)
+        if takes_references != (matching is not None):
+            name = type(network).__name__
+            raise UserError(
+                f"{name} needs textures of a reference: choose a matching, matching=vgg19."
+                if takes_references
+                else f"{name} has no use for textures of a reference: leave the matching out with ~matching."
+            )
         self.automatic_optimization = False
         self.network = network
         self.degradation = degradation
@@ -105,6 +122,7 @@ class Supervised(pl.LightningModule):
             self.ema = AveragedModel(network, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
         self.register_buffer("skipped_updates", torch.zeros((), dtype=torch.long))
         self.log_gradient_shares = log_gradient_shares
+        self.matching = matching
         self.skips_in_a_row: Counter[str] = Counter()
         self.step_at_work = 0
         if compile:
@@ -151,7 +169,22 @@ class Supervised(pl.LightningModule):
         if "lr" not in images:
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
                 images["lr"] = self.degradation(images["hr"], batch.get("key"))
+        if self.matching is not None:
+            images["maps"], images["similarity"] = self.textures(self.matching, {**batch, **images})
         return {**batch, **images}
+
+    def textures(self, matching: Matching, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """The textures that a batch's references, or LR itself without any, have for its LR images; see `Matching`."""
+        if self.training and matching.is_truth(self.step_at_work):
+            return matching.truth(batch["hr"])
+        references = [[image.float() / 255 for image in images] for images in batch.get("ref", [[]] * len(batch["lr"]))]
+        return matching(batch["lr"], references, batch.get("key"))
+
+    def enlarge(self, network: nn.Module, batch: Batch) -> Tensor:
+        """What `network` makes of a prepared batch, (B, 3, H, W)."""
+        if self.matching is None:
+            return network(batch["lr"])
+        return network(batch["lr"], batch["maps"], batch["similarity"])
 
     def to_image(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) uint8 -> float32 in [0, 1]."""
@@ -207,7 +240,7 @@ class Supervised(pl.LightningModule):
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """What the network makes of one part, (B, 3, H, W), and the terms of its loss by name."""
-        sr = self.network(batch["lr"]).float()
+        sr = self.enlarge(self.network, batch).float()
         return sr, self.image_terms(sr, batch)
 
     def image_terms(self, sr: Tensor, batch: Batch) -> Terms:
@@ -215,7 +248,7 @@ class Supervised(pl.LightningModule):
         assert self.loss is not None
         # Losses are sums over many pixels: they are taken in full precision.
         with torch.autocast(self.device.type, enabled=False):
-            values = self.loss.values(sr=sr, **{name: batch[name] for name in ("hr", "lr", "key") if name in batch})
+            values = self.loss.values(sr=sr, **{name: batch[name] for name in LOSS_INPUTS if name in batch})
             return {name: Term(value.detach(), self.loss.weights[name] * value) for name, value in values.items()}
 
     def shares(self, sr: Tensor, terms: Terms) -> dict[str, Tensor]:
@@ -308,7 +341,7 @@ class Supervised(pl.LightningModule):
         """Enlarge one image in full precision; callbacks measure and keep it."""
         with torch.autocast(self.device.type, enabled=False):
             images = self.prepare(batch)
-            return {**images, "sr": self.evaluated_network(images["lr"])}
+            return {**images, "sr": self.enlarge(self.evaluated_network, images)}
 
     test_step = validation_step
 

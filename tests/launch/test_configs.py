@@ -41,7 +41,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("photos")
     pixels = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
-    for name, image in (("hr", pixels), ("lr", pixels[::4, ::4]), ("sets/Set1", pixels)):
+    small = pixels[::4, ::4]
+    for name, image in (("hr", pixels), ("lr", small), ("input", pixels), ("ref", small), ("sets/Set1", pixels)):
         (root / name).mkdir(parents=True)
         write_png(root / name / "a.png", np.ascontiguousarray(image))
     return root
@@ -62,7 +63,7 @@ def complete(config: DictConfig, photos: Path) -> list[str]:
     train = config.data.get("train")
     return [
         f"data.train.{key}={photos / key}"
-        for key in ("hr", "lr")
+        for key in ("hr", "lr", "input", "ref")
         if isinstance(train, DictConfig) and key in list(train)
     ]
 
@@ -73,7 +74,7 @@ def config_of(group: str, option: str) -> str:
 
 def in_train(group: str) -> bool:
     """Whether the group is chosen at the top of a training config."""
-    return group not in ("discriminator", "objective")
+    return group not in ("discriminator", "objective", "reference")
 
 
 @pytest.mark.parametrize(("group", "option"), [pair for pair in options() if in_train(pair[0])])
