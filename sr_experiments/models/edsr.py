@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sr_experiments.models.blocks import ResidualBlock, ShiftMean, conv
+from sr_experiments.models.blocks import ResidualBlock, ShiftMean, conv, div2k_mean
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
-
-DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
 
 class EDSR(nn.Module):
@@ -41,7 +39,7 @@ class EDSR(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
-        mean = DIV2K_MEAN if channels == 3 else (sum(DIV2K_MEAN) / 3,) * channels
+        mean = div2k_mean(channels)
         self.subtract_mean = ShiftMean(mean, -1)
         self.head = conv(channels, features)
         body = [ResidualBlock(features, residual_scale=residual_scale) for _ in range(blocks)]

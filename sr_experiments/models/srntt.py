@@ -158,6 +158,7 @@ class SRNTT(nn.Module):
     """
 
     framework = "post"
+    possible_scales = (2, 4, 8)
     takes_references = True
 
     def __init__(

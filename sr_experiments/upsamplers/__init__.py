@@ -2,12 +2,14 @@
 
 from sr_experiments.upsamplers.base import Upsampler, require_fixed, require_learned
 from sr_experiments.upsamplers.interpolation import Interpolation
+from sr_experiments.upsamplers.meta_upscale import MetaUpscale
 from sr_experiments.upsamplers.resize_conv import ResizeConv
 from sr_experiments.upsamplers.subpixel import SubPixel
 from sr_experiments.upsamplers.transposed import Transposed
 
 __all__ = [
     "Interpolation",
+    "MetaUpscale",
     "ResizeConv",
     "SubPixel",
     "Transposed",

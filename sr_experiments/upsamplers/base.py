@@ -21,7 +21,7 @@ class Upsampler(nn.Module):
 
     learned: bool
 
-    def __init__(self, scale: int) -> None:
+    def __init__(self, scale: float) -> None:
         super().__init__()
         self.scale = scale
 
@@ -38,7 +38,7 @@ class UpsamplerFactory(Protocol):
     """
 
     def __call__(
-        self, *, channels: int, scale: int, out_channels: int | None = None, activation: Activation | None = None
+        self, *, channels: int, scale: float, out_channels: int | None = None, activation: Activation | None = None
     ) -> Upsampler:
         """Make the upsampler."""
         ...

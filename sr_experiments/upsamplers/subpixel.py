@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sr_experiments.errors import UserError
 from sr_experiments.upsamplers.base import Activation, Upsampler, in_stages
 
 
@@ -18,6 +19,10 @@ class SubPixel(Upsampler):
         activation: made anew for every stage, after the rearrangement; not applied to a stage that makes the image.
         single_step: one step of `scale` instead of repeated doubling, as ESPCN does it.
         icnr: initialise the sub-kernels of one output alike, so that the untrained layer has no checkerboard.
+        groups: groups of the convolutions that keep the feature map; one that makes the image mixes all channels.
+
+    Raises:
+        UserError: `groups` does not divide the channels.
     """
 
     learned = True
@@ -31,11 +36,15 @@ class SubPixel(Upsampler):
         activation: Activation | None = None,
         single_step: bool = False,
         icnr: bool = False,
+        groups: int = 1,
     ) -> None:
         super().__init__(scale)
+        if groups < 1 or channels % groups:
+            raise UserError(f"upsampler.groups={groups} must divide the {channels} channels that it is to enlarge.")
 
         def stage(channels_in: int, channels_out: int, factor: int) -> list[nn.Module]:
-            conv = nn.Conv2d(channels_in, channels_out * factor**2, 3, padding=1)
+            parts = groups if channels_in == channels_out else 1
+            conv = nn.Conv2d(channels_in, channels_out * factor**2, 3, padding=1, groups=parts)
             if icnr:
                 _initialise_alike(conv, factor**2)
             return [conv, nn.PixelShuffle(factor)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
@@ -16,8 +16,8 @@ from sr_experiments.degradations import bicubic_upsample
 from sr_experiments.errors import UserError
 from sr_experiments.launch.app import compose_config, find_user_error
 from sr_experiments.launch.config import conf_dir
-from sr_experiments.models.blocks import ResidualBlock, ShiftMean, conv
-from sr_experiments.models.edsr import DIV2K_MEAN, EDSR
+from sr_experiments.models.blocks import DIV2K_MEAN, ResidualBlock, ShiftMean, conv
+from sr_experiments.models.edsr import EDSR
 from sr_experiments.models.espcn import ESPCN
 from sr_experiments.models.srcnn import SRCNN
 from sr_experiments.models.srntt import CELLS, LAYERS
@@ -89,30 +89,57 @@ def test_number_of_parameters_of_the_shipped_options(name: str, scale: int, expe
 
 # every network with every upsampler
 
+# What makes a shipped network small enough for a test; keys that it does not have are left alone.
+SMALL: dict[str, Any] = {
+    "blocks": 1,
+    "features": 8,
+    "extracted": 8,
+    "shrunk": 4,
+    "layers": 2,
+    "growth": 4,
+    "groups": 2,
+    "depth": 2,
+    "recursions": 2,
+    "units": 2,
+    "stages": 2,
+    "steps": 3,
+    "reduction": 2,
+    "condition": 4,
+    "levels": [[1], [1], [1]],
+}
+
 
 @cache
 def composed(name: str) -> DictConfig:
     return compose_config("train", [f"model={name}"])
 
 
-def small(name: str, upsampler: str, scale: int) -> nn.Module:
-    """A shipped network, shrunk, with a shipped upsampler."""
+def small(name: str, upsampler: str | None, scale: float, **options: Any) -> nn.Module:
+    """A shipped network, shrunk, with a shipped upsampler (None: its own), for one scale."""
     config = composed(name).copy()
     config.scale = scale
-    config.upsampler = OmegaConf.load(conf_dir() / "upsampler" / f"{upsampler}.yaml")
+    if upsampler is not None:
+        config.upsampler = OmegaConf.load(conf_dir() / "upsampler" / f"{upsampler}.yaml")
+    if "hidden" in config.upsampler:
+        config.upsampler.hidden = 4
     if name == "srntt":
         config.model.blocks = [1, 1, 1]
-    for key, value in {"blocks": 1, "content_blocks": 1, "features": 8}.items():
-        if isinstance(config.model.get(key), int):
+    for key, value in {**SMALL, "content_blocks": 1, "scales": [scale]}.items():
+        old = config.model.get(key)
+        if old is not None and OmegaConf.is_list(old) == isinstance(value, list):
             config.model[key] = value
     torch.manual_seed(0)
-    return instantiate(config.model)
+    return instantiate(config.model, **options)
+
+
+@cache
+def classes() -> dict[str, type[nn.Module]]:
+    """The class of every shipped option."""
+    return {name: get_class(composed(name).model._target_) for name in options("model")}
 
 
 def networks(framework: str) -> list[str]:
-    with torch.device("meta"):
-        made = {name: instantiate(composed(name).model) for name in options("model")}
-    return [name for name, network in made.items() if network.framework == framework]
+    return [name for name, kind in classes().items() if kind.framework == framework]
 
 
 def upsamplers(*, learned: bool) -> list[str]:
@@ -122,56 +149,96 @@ def upsamplers(*, learned: bool) -> list[str]:
 
 
 POST, PRE = networks("post"), networks("pre")
+PROGRESSIVE, ITERATIVE = networks("progressive"), networks("iterative")
 LEARNED, FIXED = upsamplers(learned=True), upsamplers(learned=False)
+ANY_SCALE = [name for name, kind in classes().items() if getattr(kind, "real_scales", False)]
+
+
+def allowed_pairs() -> list[tuple[str, str]]:
+    """Networks and the learned upsamplers that fit inside them."""
+    inside = [name for name in (*POST, *PROGRESSIVE, *ITERATIVE) if name not in ANY_SCALE]
+    return [(name, upsampler) for name in inside for upsampler in LEARNED] + [(n, "meta_upscale") for n in ANY_SCALE]
 
 
 def test_the_groups_hold_what_is_tested_here() -> None:
-    assert {"edsr", "edsr_baseline", "espcn", "small", "srntt", "srntt_content", "srresnet"} <= set(POST)
-    assert "srcnn" in PRE
-    assert {"subpixel", "subpixel_single_step", "nearest_conv", "bilinear_conv", "transposed"} <= set(LEARNED)
+    post = "carn carn_m edsr edsr_baseline espcn fsrcnn mdsr meta_rdn msrn rcan rdn san sft_gan small srdensenet srmd"
+    assert {*post.split(), "srntt", "srntt_content", "srresnet"} <= set(POST)
+    assert {"drcn", "drrn", "memnet", "srcnn", "vdsr"} <= set(PRE)
+    assert {"lapsrn", "ms_lapsrn", "prosr"} <= set(PROGRESSIVE)
+    assert {"dbpn", "dsrn"} <= set(ITERATIVE)
+    assert sorted([*POST, *PRE, *PROGRESSIVE, *ITERATIVE]) == options("model")
+    learned = "subpixel subpixel_single_step subpixel_grouped nearest_conv bilinear_conv transposed meta_upscale"
+    assert set(learned.split()) <= set(LEARNED)
     assert "bicubic" in FIXED
 
 
-def textures(height: int, width: int) -> tuple[dict[str, Tensor], Tensor]:
+def textures(batch: int, height: int, width: int) -> dict[str, Any]:
     """What a network that takes references is given beside LR, for HR images of this size."""
     rows, columns = -(-height // 4), -(-width // 4)
     maps = {
-        name: torch.rand(2, channels, rows * 4 // CELLS[name], columns * 4 // CELLS[name])
+        name: torch.rand(batch, channels, rows * 4 // CELLS[name], columns * 4 // CELLS[name])
         for name, channels in LAYERS.items()
     }
-    return maps, torch.rand(2, 1, rows, columns)
+    return {"maps": maps, "similarity": torch.rand(batch, 1, rows, columns)}
 
 
-def one_step(network: nn.Module, scale: int) -> None:
+def extra_inputs(network: nn.Module, size: tuple[int, int, int, int]) -> dict[str, Any]:
+    """What a network takes beside the LR image of this size."""
+    batch, _, height, width = size
+    made: dict[str, Any] = {}
+    if getattr(network, "takes_references", False):
+        made = textures(batch, network.scale * height, network.scale * width)
+    for name in getattr(network, "extra_inputs", ()):
+        if name == "condition":
+            made[name] = torch.rand(batch, network.classes, network.scale * height, network.scale * width)
+        else:
+            made[name] = torch.rand(batch, network.maps, height, width)
+    return made
+
+
+def one_step(network: nn.Module, scale: float) -> None:
     torch.manual_seed(1)
-    lr, hr = torch.rand(2, 3, 7, 6), torch.rand(2, 3, 7 * scale, 6 * scale)
-    given = textures(7 * scale, 6 * scale) if getattr(network, "takes_references", False) else ()
+    lr, hr = torch.rand(2, 3, 7, 6), torch.rand(2, 3, int(7 * scale), int(6 * scale))
+    extra = extra_inputs(network, (2, 3, 7, 6))
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-2)
-    sr = network(lr, *given)
-    assert sr.shape == hr.shape
+    before = sr = network(lr, **extra)
+    # A layer that starts at zero hides those in front of it from the first step: they have theirs at the second.
+    waiting = dict(network.named_parameters())
+    for _ in range(2):
+        assert sr.shape == hr.shape
+        assert torch.isfinite(sr).all()
+        (sr - hr).pow(2).mean().backward()
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+            # A bias in front of a batch norm, or of a softmax over all it is added to, has the gradient 0.
+            if parameter.grad.any() or name.endswith("bias"):
+                waiting.pop(name, None)
+        optimizer.step()
+        optimizer.zero_grad()
+        sr = network(lr, **extra)
+        if not waiting:
+            break
+    assert not waiting
     assert torch.isfinite(sr).all()
-    (sr - hr).pow(2).mean().backward()
-    for name, parameter in network.named_parameters():
-        assert parameter.grad is not None, name
-        assert torch.isfinite(parameter.grad).all(), name
-        # A bias in front of a batch norm has the gradient 0.
-        assert parameter.grad.any() or name.endswith("bias"), name
-    optimizer.step()
-    after = network(lr, *given)
-    assert torch.isfinite(after).all()
-    assert not torch.equal(after, sr)
+    assert not torch.equal(sr, before)
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("upsampler", LEARNED)
-@pytest.mark.parametrize("name", POST)
-def test_post_upsampling_network_trains_with_every_learned_upsampler(name: str, upsampler: str, scale: int) -> None:
-    if (name, scale) == ("srntt", 3):
-        with pytest.raises(Exception, match="scale=3") as caught:
-            small(name, upsampler, scale)
-        assert "Use scale=2, 4 or 8" in refusal(caught.value)
-    else:
+@pytest.mark.parametrize(("name", "upsampler"), allowed_pairs())
+def test_network_trains_with_every_learned_upsampler(name: str, upsampler: str, scale: int) -> None:
+    if scale in getattr(classes()[name], "possible_scales", SCALES):
         one_step(small(name, upsampler, scale), scale)
+    else:
+        with pytest.raises(Exception, match=f"cannot enlarge by scale={scale}") as caught:
+            small(name, upsampler, scale)
+        assert "2, 4 or 8" in refusal(caught.value)
+
+
+@pytest.mark.parametrize("scale", [1.1, 1.5, 2.5, 3.7])
+@pytest.mark.parametrize("name", ANY_SCALE)
+def test_network_of_real_scales_trains_at_them(name: str, scale: float) -> None:
+    one_step(small(name, "meta_upscale", scale), scale)
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -181,27 +248,44 @@ def test_pre_upsampling_network_trains_with_every_fixed_upsampler(name: str, ups
     one_step(small(name, upsampler, scale), scale)
 
 
+@pytest.mark.parametrize("name", options("model"))
+def test_network_works_on_luma(name: str) -> None:
+    network = small(name, None, 2, channels=1)
+    size = (1, 1, 6, 6)
+    assert network(torch.rand(size), **extra_inputs(network, size)).shape == (1, 1, 12, 12)
+
+
 # pairs that make no sense
 
 
 @pytest.mark.parametrize("upsampler", LEARNED)
 @pytest.mark.parametrize("name", PRE)
 def test_pre_upsampling_network_refuses_a_learned_upsampler(name: str, upsampler: str) -> None:
-    config = compose_config("train", [f"model={name}", f"upsampler={upsampler}"])
+    if upsampler == "subpixel_grouped":
+        with pytest.raises(Exception, match="must divide the 3 channels"):
+            small(name, upsampler, 4)
+        return
     with pytest.raises(Exception, match="enlarged before") as caught:
-        instantiate(config.model)
+        small(name, upsampler, 4)
     assert "choose a fixed one, upsampler=bicubic" in refusal(caught.value)
 
 
 @pytest.mark.parametrize("upsampler", FIXED)
-@pytest.mark.parametrize("name", POST)
-def test_post_upsampling_network_refuses_a_fixed_upsampler(name: str, upsampler: str) -> None:
-    config = compose_config("train", [f"model={name}", f"upsampler={upsampler}"])
-    with torch.device("meta"), pytest.raises(Exception, match="inside the network") as caught:
-        instantiate(config.model)
+@pytest.mark.parametrize("name", sorted({name for name, _ in allowed_pairs()} - set(ANY_SCALE)))
+def test_network_that_enlarges_inside_refuses_a_fixed_upsampler(name: str, upsampler: str) -> None:
+    with pytest.raises(Exception, match="inside the network") as caught:
+        small(name, upsampler, 4)
     message = refusal(caught.value)
     for fits in ("subpixel", "nearest_conv", "bilinear_conv", "transposed"):
         assert fits in message
+
+
+@pytest.mark.parametrize("upsampler", sorted({*LEARNED, *FIXED} - {"meta_upscale"}))
+@pytest.mark.parametrize("name", ANY_SCALE)
+def test_network_of_real_scales_refuses_an_upsampler_of_whole_ones(name: str, upsampler: str) -> None:
+    with pytest.raises(Exception, match="any real number") as caught:
+        small(name, upsampler, 4)
+    assert "use upsampler=meta_upscale, or model=rdn" in refusal(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -304,6 +388,6 @@ def test_srresnet_evaluates_every_image_on_its_own() -> None:
 
 
 def test_networks_know_neither_lightning_nor_hydra() -> None:
-    for file in Path(conf_dir().parent / "sr_experiments" / "models").glob("*.py"):
+    for file in Path(conf_dir().parent / "sr_experiments" / "models").rglob("*.py"):
         text = file.read_text()
         assert not any(f"import {name}" in text or f"from {name}" in text for name in ("hydra", "pytorch_lightning"))

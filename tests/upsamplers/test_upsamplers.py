@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_experiments.errors import UserError
-from sr_experiments.upsamplers import Interpolation, ResizeConv, SubPixel, Transposed, Upsampler
+from sr_experiments.upsamplers import Interpolation, MetaUpscale, ResizeConv, SubPixel, Transposed, Upsampler
 from sr_experiments.upsamplers.base import in_stages
 
 SCALES = [2, 3, 4, 6, 8]
@@ -22,6 +22,10 @@ LEARNED: dict[str, Any] = {
     "nearest_conv": partial(ResizeConv, mode="nearest"),
     "bilinear_conv": partial(ResizeConv, mode="bilinear"),
     "transposed": Transposed,
+    "transposed_9x9": partial(Transposed, kernel=9, single_step=True),
+    "transposed_overlap": partial(Transposed, overlap=4, single_step=True),
+    "transposed_tiles": partial(Transposed, overlap=0),
+    "subpixel_grouped": partial(SubPixel, groups=2),
 }
 
 
@@ -77,7 +81,7 @@ def test_powers_of_two_are_reached_by_doubling(scale: int, expected: list[int]) 
 def test_an_activation_of_its_own_follows_every_stage_that_keeps_the_features(
     learned: Any, scale: int, stages: int
 ) -> None:
-    if learned is LEARNED["subpixel_single_step"]:
+    if getattr(learned, "keywords", {}).get("single_step"):
         stages = 1
 
     def activations(**place: Any) -> list[nn.Module]:
@@ -240,3 +244,91 @@ def test_interpolation_has_no_weights_and_keeps_constants_and_ramps(scale: int) 
     expected = (torch.arange(12.0 * scale) + 0.5) / scale - 0.5
     result = interior(upsampler(ramp), scale)
     assert torch.allclose(result, expected[3 * scale : -3 * scale].expand_as(result), atol=1e-5)
+
+
+# options of transposed convolution and of sub-pixel convolution
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_transposed_of_a_given_kernel_is_centred_on_the_first_pixel(scale: int) -> None:
+    upsampler = Transposed(channels=1, scale=scale, kernel=9, single_step=True)
+    (layer,) = upsampler.layers
+    nn.init.zeros_(layer.weight)
+    layer.weight.data[0, 0, 4, 4] = 1
+    nn.init.zeros_(layer.bias)
+    x = torch.rand(1, 1, 4, 5)
+    assert torch.equal(upsampler(x)[..., ::scale, ::scale], x)
+    assert upsampler(x).count_nonzero() == x.numel()
+    assert (layer.padding, layer.output_padding) == ((4, 4), (scale - 1, scale - 1))
+
+
+def test_transposed_without_overlap_paints_tiles() -> None:
+    upsampler = Transposed(channels=1, scale=3, overlap=0)
+    (layer,) = upsampler.layers
+    x = torch.rand(1, 1, 2, 2)
+    expected = torch.kron(x[0, 0], layer.weight[0, 0]) + layer.bias
+    assert torch.allclose(upsampler(x)[0, 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kernel": 3, "overlap": 2}, "give one of them"),
+        ({"overlap": 1}, "overlap=1 must be an even number"),
+        ({"overlap": -2}, "overlap=-2 must be an even number"),
+        ({"kernel": 3, "single_step": True}, "kernel=3 leaves holes where a step enlarges by 4"),
+    ],
+)
+def test_transposed_refuses_kernels_that_make_no_sense(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Transposed(channels=1, scale=4, **options)
+
+
+def test_grouped_subpixel_keeps_groups_apart_except_for_an_image() -> None:
+    upsampler, x = SubPixel(channels=4, scale=2, groups=2), torch.rand(1, 4, 3, 3)
+    changed = x.clone()
+    changed[:, 2:] += 1
+    same = (upsampler(x) == upsampler(changed)).all(-1).all(-1)
+    assert same.tolist() == [[True, True, False, False]]
+    assert SubPixel(channels=4, scale=2, groups=2, out_channels=3).layers[0].groups == 1
+    for groups in (3, 0):
+        with pytest.raises(UserError, match=f"groups={groups} must divide the 4 channels"):
+            SubPixel(channels=4, scale=2, groups=groups)
+
+
+# meta-upscale
+
+
+@pytest.mark.parametrize("scale", [1, 1.1, 1.5, 2, 2.7, 3, 4])
+def test_meta_upscale_equals_a_direct_loop(scale: float) -> None:
+    torch.manual_seed(0)
+    upsampler = MetaUpscale(channels=2, scale=scale, out_channels=3, hidden=5).double()
+    x = torch.rand(2, 2, 11, 10, dtype=torch.float64)
+    padded, result = F.pad(x, (1, 1, 1, 1)), upsampler(x)
+    tenth = round(10 * scale)
+    height, width = 11 * tenth // 10, 10 * tenth // 10
+    assert result.shape == (2, 3, height, width)
+    for row in range(height):
+        for column in range(width):
+            top, left = 10 * row // tenth, 10 * column // tenth
+            place = torch.tensor([1 / scale, row / scale - top, column / scale - left], dtype=torch.float64)
+            filters = upsampler.predict(place).view(2, 3, 3, 3)
+            expected = torch.einsum("bcyx,cyxo->bo", padded[:, :, top : top + 3, left : left + 3], filters)
+            assert torch.allclose(result[:, :, row, column], expected, atol=1e-5)
+
+
+def test_meta_upscale_enlarges_by_another_number_with_the_same_weights() -> None:
+    torch.manual_seed(0)
+    upsampler, x = MetaUpscale(channels=2, scale=2, hidden=5), torch.rand(1, 2, 10, 10)
+    other = MetaUpscale(channels=2, scale=3.3, hidden=5)
+    other.load_state_dict(upsampler.state_dict())
+    assert torch.equal(upsampler(x, 3.3), other(x))
+    assert upsampler(x, 3.3).shape == (1, 2, 33, 33)
+    with pytest.raises(UserError, match=r"at least 1, not by scale=0\.9"):
+        upsampler(x, 0.9)
+
+
+def test_meta_upscale_activates_features_and_not_images() -> None:
+    features = MetaUpscale(channels=2, scale=2, activation=nn.ReLU)
+    assert features(torch.randn(1, 2, 5, 5)).min() == 0
+    assert isinstance(MetaUpscale(channels=2, scale=2, out_channels=2, activation=nn.ReLU).activation, nn.Identity)

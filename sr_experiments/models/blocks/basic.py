@@ -1,4 +1,4 @@
-"""Blocks that several networks share."""
+"""Convolutions, the residual block, and what stands in front of a network and behind it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+# The mean colour of DIV2K, which EDSR's authors and those after them subtract.
+DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
-def conv(channels_in: int, channels_out: int, kernel: int = 3, *, bias: bool = True) -> nn.Conv2d:
+
+def conv(
+    channels_in: int, channels_out: int, kernel: int = 3, *, bias: bool = True, groups: int = 1, dilation: int = 1
+) -> nn.Conv2d:
     """Convolution of stride 1 that keeps the size, padded with zeros."""
-    return nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2, bias=bias)
+    padding = dilation * (kernel // 2)
+    return nn.Conv2d(channels_in, channels_out, kernel, padding=padding, dilation=dilation, groups=groups, bias=bias)
 
 
 class ResidualBlock(nn.Module):
@@ -24,6 +30,9 @@ class ResidualBlock(nn.Module):
         norm: makes the normalisation from the number of channels; None for no normalisation.
         residual_scale: what the residual is multiplied with before it is added.
         bias: whether the convolutions have one.
+        kernel: kernel size of both convolutions.
+        groups: groups of both convolutions; more than one are mixed by a third, 1x1 (CARN-M's efficient block).
+        after: makes an activation behind the sum (CARN); None for none.
     """
 
     def __init__(
@@ -34,18 +43,23 @@ class ResidualBlock(nn.Module):
         norm: Callable[[int], nn.Module] | None = None,
         residual_scale: float = 1.0,
         bias: bool = True,
+        kernel: int = 3,
+        groups: int = 1,
+        after: Callable[[], nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [conv(features, features, bias=bias)]
+        layers: list[nn.Module] = [conv(features, features, kernel, groups=groups, bias=bias)]
         layers += [norm(features)] if norm else []
-        layers += [activation(), conv(features, features, bias=bias)]
+        layers += [activation(), conv(features, features, kernel, groups=groups, bias=bias)]
         layers += [norm(features)] if norm else []
+        layers += [activation(), conv(features, features, 1)] if groups > 1 else []
         self.body = nn.Sequential(*layers)
         self.residual_scale = residual_scale
+        self.after = after() if after is not None else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, features, h, w) -> the same shape."""
-        return x + self.residual_scale * self.body(x)
+        return self.after(x + self.residual_scale * self.body(x))
 
 
 @torch.no_grad()
@@ -60,6 +74,21 @@ def start_small(module: nn.Module, factor: float = 0.1) -> None:
             layer.weight.mul_(factor)
             if layer.bias is not None:
                 layer.bias.zero_()
+
+
+@torch.no_grad()
+def start_kaiming(module: nn.Module) -> None:
+    """Draw the (transposed) convolutions of `module` from Kaiming's normal distribution, without bias."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(layer.weight)
+            if layer.bias is not None:
+                layer.bias.zero_()
+
+
+def div2k_mean(channels: int) -> tuple[float, ...]:
+    """DIV2K's mean colour for images of three channels, else its mean gray for each."""
+    return DIV2K_MEAN if channels == 3 else (sum(DIV2K_MEAN) / 3,) * channels
 
 
 class ShiftMean(nn.Module):
