@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from sr_experiments.errors import UserError, exit_with_message
+
+if TYPE_CHECKING:
+    from sr_experiments.launch.checkpoints import TrainedNetwork
+    from sr_experiments.training.supervised import Supervised
 
 
 def main() -> int:
@@ -27,6 +32,7 @@ def evaluate(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.utils import instantiate
 
+    from sr_experiments.callbacks.evaluation import Evaluation
     from sr_experiments.launch.app import added_keys
     from sr_experiments.launch.config import check_config
     from sr_experiments.launch.results import print_table, versions, write_results
@@ -41,14 +47,19 @@ def evaluate(config: DictConfig) -> None:
         raise UserError("There is nothing to score: give data.root=DIR data.sets=[Set5,Set14], or data=sample.")
     protocol = instantiate(config.metrics)
     trainer = make_trainer(config, training=False)
+    module = _module(config, trained)
+    trainer.test(module, datamodule=datamodule, verbose=False)
+    (evaluation,) = [c for c in trainer.callbacks if isinstance(c, Evaluation)]  # type: ignore[attr-defined]
+    is_random = module.matching is not None and module.matching.feature_network.is_random
     results = {
         "status": "finished",
+        **({"random_features": True} if is_random else {}),
         "overrides": list(HydraConfig.get().overrides.task),
         "scale": trained.scale,
         "protocol": protocol.stamp(),
         "parameters": sum(p.numel() for p in trained.network.parameters()),
         "steps": trained.step,
-        "test": _test(config, trained, trainer, datamodule),
+        "test": evaluation.results,
         "seconds": round(time.monotonic() - started, 1),
         "versions": versions(),
     }
@@ -58,13 +69,14 @@ def evaluate(config: DictConfig) -> None:
         print(f"Results: {path}")
 
 
-def _network(config: DictConfig) -> Any:
+def _network(config: DictConfig) -> TrainedNetwork:
     """The network to score: from a checkpoint, or by name with bare weights."""
     if config.checkpoint is not None:
         if config.get("model") is not None or config.weights is not None:
             raise UserError("Give either checkpoint=..., or model=... with weights=..., not both.")
         from sr_experiments.launch.checkpoints import load_trained
 
+        _refuse_parts_of_the_checkpoint()
         trained = load_trained(config.checkpoint, config.trust)
         if config.scale not in (None, trained.scale):
             raise UserError(f"scale={config.scale} was asked for, but {config.checkpoint} enlarges by {trained.scale}.")
@@ -78,25 +90,42 @@ def _network(config: DictConfig) -> Any:
     from sr_experiments.launch.checkpoints import BICUBIC, TrainedNetwork
     from sr_experiments.models.weights import load_weights, network_state, read_checkpoint
 
+    if config.get("degradation") is None:
+        OmegaConf.update(config, "degradation", {**BICUBIC, "scale": config.scale}, force_add=True)
     network = instantiate(config.model)
     load_weights(network, network_state(read_checkpoint(config.weights)), config.weights)
-    return TrainedNetwork(network.eval(), config.scale, {**BICUBIC, "scale": config.scale}, step=0)
+    degradation: Any = OmegaConf.to_container(config.degradation, resolve=True)
+    chosen = config.get("matching")
+    matching: Any = None if chosen is None else OmegaConf.to_container(chosen, resolve=True)
+    return TrainedNetwork(network.eval(), config.scale, degradation, step=0, matching=matching)
 
 
-def _test(config: DictConfig, trained: Any, trainer: Any, datamodule: Any) -> dict[str, Any]:
+def _refuse_parts_of_the_checkpoint() -> None:
+    """A checkpoint knows how references were matched: settings of the command line would be read by nobody."""
+    from hydra.core.hydra_config import HydraConfig
+
+    for override in HydraConfig.get().overrides.task:
+        part = re.split(r"[.=@]", override.lstrip("+~"))[0]
+        if part in ("matching", "feature_network"):
+            raise UserError(
+                f"{override}: a checkpoint brings its own {part} with it. If its feature weights lie elsewhere here, "
+                "give feature_weights=FILE."
+            )
+
+
+def _module(config: DictConfig, trained: TrainedNetwork) -> Supervised:
     from hydra.utils import instantiate
 
-    from sr_experiments.callbacks.evaluation import Evaluation
     from sr_experiments.training.supervised import Supervised
 
     chosen = config.get("degradation")
-    degradation = instantiate(chosen if chosen is not None else OmegaConf.create(trained.degradation))
+    plain: Any = trained.degradation if chosen is None else OmegaConf.to_container(chosen, resolve=True)
+    degradation = instantiate(plain)
     if degradation.scale != trained.scale:
         raise UserError(f"The degradation shrinks by {degradation.scale}, the network enlarges by {trained.scale}.")
-    module = Supervised(trained.network, degradation)
-    trainer.test(module, datamodule=datamodule, verbose=False)
-    (evaluation,) = [callback for callback in trainer.callbacks if isinstance(callback, Evaluation)]
-    return evaluation.results
+    # References are blurred by what makes the LR images, also where that is not what the network was trained for.
+    matching = trained.make_matching("feature_weights=FILE", config.feature_weights, plain)
+    return Supervised(trained.network, degradation, matching=matching)
 
 
 if __name__ == "__main__":

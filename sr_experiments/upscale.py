@@ -24,9 +24,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("inputs", nargs="+", metavar="IMAGE_OR_DIR", help="images, or folders of images of any depth")
     parser.add_argument("--checkpoint", required=True, metavar="X", help="a run folder of sr-train, or a .ckpt file")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="where NAME.png is written")
+    parser.add_argument(
+        "--ref",
+        action="append",
+        default=[],
+        metavar="IMAGE",
+        help="a picture of any size whose textures to use, for networks that take references; may be given repeatedly",
+    )
     parser.add_argument("--tile", type=int, default=512, metavar="N", help="LR pixels a tile; 0: whole images (512)")
     parser.add_argument("--ensemble", action="store_true", help="average over the eight flips and turns; 8x slower")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (auto)")
+    parser.add_argument(
+        "--feature-weights",
+        metavar="FILE",
+        help="imagenet or a file: for networks that take references, if what they compare them by lies elsewhere here",
+    )
     parser.add_argument("--trust", action="append", default=[], metavar="NAME", help="a part of your own to allow")
     return parser
 
@@ -37,31 +49,32 @@ def _main(arguments: argparse.Namespace) -> int:
     from rich.progress import track
 
     from sr_experiments.data.images import read_image, write_png
+    from sr_experiments.enlarging import Enlarger
     from sr_experiments.launch.checkpoints import load_trained
-    from sr_experiments.models.tiling import enlarge_image, reach, self_ensemble
 
-    jobs = _jobs(arguments.inputs, Path(arguments.output))
+    references = [Path(name) for name in arguments.ref]
+    jobs = _jobs(arguments.inputs, Path(arguments.output), references)
     trained = load_trained(arguments.checkpoint, arguments.trust)
+    pictures = [read_image(reference) for reference in references]
+    matching = trained.make_matching("--feature-weights FILE", arguments.feature_weights)
     device = _device(arguments.device)
-    network = trained.network.to(device)
-    overlap = reach(network, trained.scale) if arguments.tile else 0
-
-    def enlarge(lr: torch.Tensor) -> torch.Tensor:
-        return network(lr.to(device))
-
-    chosen = self_ensemble(enlarge) if arguments.ensemble else enlarge
+    network = trained.network.to(device).requires_grad_(False)  # measuring the overlap of tiles takes half the memory
+    matching = matching.to(device) if matching is not None else None
+    enlarge = Enlarger(network, trained.scale, arguments.tile, arguments.ensemble, matching, pictures)
+    if matching is not None and not references:
+        print("No --ref: every picture is its own reference.")
     for source, target in track(jobs, description="upscaling", disable=not sys.stdout.isatty()):
-        pixels = read_image(source)
-        write_png(target, enlarge_image(chosen, pixels, trained.scale, arguments.tile, overlap))
+        write_png(target, enlarge(read_image(source)))
     print(f"{len(jobs)} image{'s' if len(jobs) != 1 else ''} x{trained.scale} -> {arguments.output}")
     return 0
 
 
-def _jobs(inputs: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
+def _jobs(inputs: Sequence[str], output: Path, references: Sequence[Path]) -> list[tuple[Path, Path]]:
     """Which file becomes which.
 
     Raises:
-        UserError: an input is missing, two of them would become one file, or a result would replace an input.
+        UserError: an input is missing, two of them would become one file, or a result would replace an input or a
+            reference.
     """
     from sr_experiments.data.images import find_images
 
@@ -77,10 +90,13 @@ def _jobs(inputs: Sequence[str], output: Path) -> list[tuple[Path, Path]]:
             if target in jobs:
                 raise UserError(f"{jobs[target]} and {file} would both become {target}: enlarge them one by one.")
             jobs[target] = file
-    sources = {file.resolve() for file in jobs.values()}
+    precious = {file.resolve(): "reference" for file in references} | {
+        file.resolve(): "input" for file in jobs.values()
+    }
     for target, file in jobs.items():
-        if target.resolve() in sources:
-            raise UserError(f"{file} enlarged would replace the input {target}: choose another folder with -o.")
+        kind = precious.get(target.resolve())
+        if kind:
+            raise UserError(f"{file} enlarged would replace the {kind} {target}: choose another folder with -o.")
     return [(source, target) for target, source in jobs.items()]
 
 

@@ -18,6 +18,7 @@ TINY = [
     "model.blocks=[1,1,1]",
     "model.norm=none",
     "feature_network.weights=random",
+    "feature_network.normalise=none",
     "data=reference_sample",
     "data.references.size=48",
     "data.crop_size=32",
@@ -62,7 +63,10 @@ def test_from_training_to_an_enlarged_photograph(tmp_path: Path) -> None:
 def test_two_processes_agree_with_one(loss: list[str], tmp_path: Path) -> None:
     found = {}
     crops = [] if loss == ["loss=srntt_l2"] else ["data.crop_size=64", "data.references.size=64"]
-    for name, extra in (("one", []), ("two", ["trainer=ddp_cpu", "trainer.max_steps=2", "trainer.val_check_interval=2"])):
+    for name, extra in (
+        ("one", []),
+        ("two", ["trainer=ddp_cpu", "trainer.max_steps=2", "trainer.val_check_interval=2"]),
+    ):
         done = train(tmp_path / name, *TINY, *loss, *crops, *extra, "trainer.log_every_n_steps=1", timeout=400)
         assert done.returncode == 0, done.stderr
         rows = list(csv.DictReader((tmp_path / name / "metrics.csv").open()))

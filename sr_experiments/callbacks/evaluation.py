@@ -11,7 +11,6 @@ import torch
 from sr_experiments.degradations import bicubic_upsample
 from sr_experiments.metrics import ImageScores, Protocol
 
-
 # How well an image's textures are found in its references: the mean cosine of the best matches.
 SIMILARITY = ("similarity",)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -17,8 +17,15 @@ from sr_experiments.launch.app import find_user_error
 from sr_experiments.launch.config import check_targets, shipped_targets
 from sr_experiments.models.weights import load_weights, network_state, read_checkpoint
 
-# The parts of a config that a checkpoint brings along.
+if TYPE_CHECKING:
+    from sr_experiments.matching import Matching
+
+# The parts of a config that a checkpoint brings along, and those that only some networks have.
 CARRIED = ("scale", "model", "degradation")
+CARRIED_IF_THERE = ("matching",)
+
+# The groups whose parts a checkpoint's config may name.
+GROUPS = ("model", "upsampler", "degradation", "matching", "feature_network")
 
 # What bare weights are scored on, which do not say what they were trained for.
 BICUBIC = {"_target_": "sr_experiments.degradations.Bicubic"}
@@ -27,6 +34,7 @@ BICUBIC = {"_target_": "sr_experiments.degradations.Bicubic"}
 def portable_config(config: DictConfig) -> dict[str, Any]:
     """What a checkpoint carries so that it can be opened far from its run folder: plain, resolved values."""
     values = {key: config[key] for key in CARRIED}
+    values.update({key: config[key] for key in CARRIED_IF_THERE if config.get(key) is not None})
     return {
         key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         for key, value in values.items()
@@ -83,12 +91,64 @@ class TrainedNetwork:
         scale: the enlargement.
         degradation: the config of the degradation it was trained for; checked, plain.
         step: the generator updates it was trained for.
+        matching: the config of what finds the textures of references for it, likewise; None if it takes none.
     """
 
     network: nn.Module
     scale: int
     degradation: dict[str, Any]
     step: int
+    matching: dict[str, Any] | None = None
+
+    def make_matching(
+        self, option: str, feature_weights: str | None = None, degradation: dict[str, Any] | None = None
+    ) -> Matching | None:
+        """Make what finds the textures of references, and see to it that its feature network has weights.
+
+        Args:
+            option: how the user gives other weights, for messages.
+            feature_weights: `imagenet` or a file, in the place of what the network was trained with; None for that.
+            degradation: config of what LR images come from, where that is not what the network was trained for.
+
+        Returns:
+            None for a network that takes no references.
+
+        Raises:
+            UserError: the weights cannot be had, or the config does not fit the network.
+        """
+        from hydra.utils import instantiate
+
+        from sr_experiments.losses import FeatureNetwork
+        from sr_experiments.matching import Matching
+
+        name = type(self.network).__name__
+        if not getattr(self.network, "takes_references", False):
+            if self.matching is not None:
+                raise UserError(f"{name} takes no references: leave the matching out with ~matching.")
+            if feature_weights is not None:
+                raise UserError(f"{name} takes no references, so nothing would read {option}: leave it out.")
+            return None
+        if self.matching is None:
+            raise UserError(f"{name} takes references, and nothing says how to match them: matching=vgg19.")
+        config = dict(self.matching)
+        try:
+            if degradation is not None:
+                config["degradation"] = degradation
+            if feature_weights is not None:
+                config["feature_network"] = {**config["feature_network"], "weights": feature_weights}
+            matching = instantiate(config)
+            if not isinstance(matching, Matching) or not isinstance(matching.feature_network, FeatureNetwork):
+                raise UserError("its config describes another part.")
+            if {matching.scale, matching.degradation.scale} != {self.scale}:
+                raise UserError(f"its scale is not the network's, {self.scale}.")
+        except Exception as error:
+            problem = find_user_error(error) or error.__cause__ or error
+            raise UserError(f"The matching with references cannot be built: {problem}") from error
+        try:
+            matching.feature_network.load()
+        except UserError as error:
+            raise UserError(f"{error} In this command that is {option}.") from error
+        return matching
 
 
 def load_trained(path: str | Path, trust: Sequence[str] = ()) -> TrainedNetwork:
@@ -105,7 +165,7 @@ def load_trained(path: str | Path, trust: Sequence[str] = ()) -> TrainedNetwork:
     file = find_checkpoint(path)
     checkpoint = read_checkpoint(file)
     config, source = read_run_config(file, checkpoint)
-    check_targets(config, shipped_targets("model", "upsampler", "degradation") | frozenset(trust), source)
+    check_targets(config, shipped_targets(*GROUPS) | frozenset(trust), source)
     try:
         network = instantiate(config["model"])
         if not isinstance(network, nn.Module) or not isinstance(config["scale"], int):
@@ -115,4 +175,14 @@ def load_trained(path: str | Path, trust: Sequence[str] = ()) -> TrainedNetwork:
         raise UserError(str(problem)) from error
     load_weights(network, network_state(checkpoint), file)
     step = checkpoint.get("global_step", 0)
-    return TrainedNetwork(network.eval(), config["scale"], config["degradation"], step)
+    matching = without_folders(config.get("matching"))
+    if not isinstance(matching, dict | None):
+        raise UserError(f"The config of {source} holds {matching!r} where the matching with references belongs.")
+    return TrainedNetwork(network.eval(), config["scale"], config["degradation"], step, matching)
+
+
+def without_folders(node: Any) -> Any:
+    """A plain config without the cache folders of the machine it was made on: a file must not choose where to write."""
+    if isinstance(node, dict):
+        return {key: None if key == "cache_dir" else without_folders(value) for key, value in node.items()}
+    return [without_folders(value) for value in node] if isinstance(node, list) else node

@@ -9,6 +9,7 @@ from sr_experiments.losses.lpips import LPIPS
 from sr_experiments.losses.lr_consistency import LRConsistency
 from sr_experiments.losses.perceptual import Perceptual
 from sr_experiments.losses.pixel import L1, MSE, Charbonnier, SmoothL1
+from sr_experiments.losses.reference_texture import ReferenceTexture
 from sr_experiments.losses.texture import Texture
 from sr_experiments.losses.total_variation import TotalVariation
 from sr_experiments.losses.weighted_sum import WeightedSum
@@ -24,6 +25,7 @@ __all__ = [
     "FocalFrequency",
     "LRConsistency",
     "Perceptual",
+    "ReferenceTexture",
     "SmoothL1",
     "Texture",
     "TotalVariation",

@@ -16,8 +16,9 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 from sr_experiments.errors import UserError
 from sr_experiments.losses.backbones import build_backbone, check_architecture, input_statistics
 from sr_experiments.losses.mean_one import rescale_to_mean_one
+from sr_experiments.losses.original_magnitude import rescale_to_rms
 
-NORMALISATIONS = ("none", "mean_one")
+NORMALISATIONS = ("none", "mean_one", "original")
 
 # How torch says that nothing would be left of an image.
 _TOO_SMALL = re.compile(r"Output size is too small|Kernel size can't be greater than actual input size")
@@ -37,17 +38,20 @@ class FeatureNetwork(nn.Module):
     Args:
         architecture: torchvision's name of the classifier.
         weights: `imagenet`, a file in torchvision's layout, or `random`; see `build_backbone`.
-        normalise: `none`, or `mean_one` to rescale every filter of a VGG network so that its mean activation on
-            photographs is 1 (Gatys et al., NIPS 2015; EnhanceNet, section 4.2).
-        photographs: the images for `mean_one`: a folder or a list of files; None for the sample photographs.
-        cache_dir: where the means for `mean_one` are kept; None for the user's cache folder.
+        normalise: `none`; `mean_one` to rescale every filter of a VGG network so that its mean activation on
+            photographs is 1 (Gatys et al., NIPS 2015; EnhanceNet, section 4.2); or `original` to multiply every layer
+            of a VGG19 so that its activations have the magnitude of the original VGG19 on values of 0 to 255.
+        photographs: the images for `mean_one`: a folder or a list of files; None for the sample photographs, which are
+            those of `original`.
+        cache_dir: where what is measured on the photographs is kept; None for the user's cache folder.
         setting: the config key of this part, for messages.
 
     Attributes:
         is_random: the features mean nothing: a run that uses them is to be marked.
 
     Raises:
-        UserError: there is no such architecture or normalisation.
+        UserError: there is no such architecture or normalisation, or `original` is given another network than vgg19,
+            or photographs.
     """
 
     mean: Tensor
@@ -65,7 +69,11 @@ class FeatureNetwork(nn.Module):
         super().__init__()
         check_architecture(architecture)
         if normalise not in NORMALISATIONS:
-            raise UserError(f"{setting}.normalise={normalise} is unknown: use {' or '.join(NORMALISATIONS)}.")
+            raise UserError(f"{setting}.normalise={normalise} is unknown: use {', '.join(NORMALISATIONS)}.")
+        if normalise == "original" and architecture != "vgg19":
+            raise UserError(f"{setting}.normalise=original is defined for vgg19, not for {architecture}: use none.")
+        if normalise == "original" and photographs is not None:
+            raise UserError(f"{setting}.normalise=original has its own photographs: use {setting}.photographs=null.")
         self.architecture = architecture
         self.weights = weights
         self.normalise = normalise
@@ -109,6 +117,8 @@ class FeatureNetwork(nn.Module):
         network = build_backbone(self.architecture, self.weights, f"{self.setting}.weights")
         if self.normalise == "mean_one":
             rescale_to_mean_one(network, self.mean, self.std, self.photographs, self.cache_dir)
+        elif self.normalise == "original":
+            rescale_to_rms(network, self.mean, self.std, cache_dir=self.cache_dir)
         return network
 
     def check(self, layers: Iterable[str]) -> None:

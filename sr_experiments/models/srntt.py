@@ -142,9 +142,9 @@ class SRNTT(nn.Module):
         features: channels of the feature maps.
         content_blocks: residual blocks of the content extractor.
         blocks: residual blocks at the levels of relu3_1, relu2_1 and relu1_1; at x2 there is no first level.
-        normalise_maps: bring every channel of the maps to mean 0 and variance 1, by the batch in training and by running
-            averages afterwards. The original VGG19's activations are some hundreds, torchvision's about one: without
-            batch norm behind them the former drown the content. The paper takes the maps as they are.
+        normalise_maps: bring every channel of the maps to mean 0 and variance 1, by the batch in training and by
+            running averages afterwards. The activations of the original VGG19 are some hundreds: without batch norm
+            behind them they drown the content. The paper takes the maps as they are.
         weigh_maps: multiply the maps with sigmoid(a * similarity + b), a and b learned for every level. The paper has
             the similarity in the texture loss alone; in the released code the switch for this is never set.
         freeze_content: the content extractor's parameters are not trained.

@@ -145,7 +145,7 @@ def test_every_experiment_is_built(option: str, photos: Path, tmp_path: Path, re
     given = [*overrides_for("experiment", option, photos, tmp_path), "logger=csv"]
     if option in NEED_VGG:
         weights = request.getfixturevalue("assets") / "weights" / "vgg19_imagenet_features.safetensors"
-        # Measuring mean activations has tests of its own and takes long.
+        # Measuring activations has tests of its own and takes long.
         given += [f"feature_network.weights={weights}", "feature_network.normalise=none"]
     run = build(compose_config("train", given))
     assert run.facts()["parameters"] > 0

@@ -1,15 +1,17 @@
-"""One VGG19 with random weights for all tests of this folder: it takes seconds to make."""
+"""One VGG19 with random weights for all tests of this folder, which takes seconds to make, and photographs to see."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
+from sr_experiments.data.images import write_png
 from sr_experiments.losses import FeatureNetwork
 
 
@@ -37,3 +39,13 @@ def vgg19(vgg19_file: Path) -> FeatureNetwork:
     network = FeatureNetwork("vgg19", vgg19_file)
     network.load()
     return network
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> list[Path]:
+    """Two of different sizes."""
+    files = [tmp_path / "photographs" / f"{index}.png" for index in range(2)]
+    random = np.random.default_rng(1)
+    for file, (height, width) in zip(files, ((40, 56), (48, 36)), strict=True):
+        write_png(file, random.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    return files

@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from sr_experiments.launch.app import compose_config
 from sr_experiments.launch.config import check_config, conf_dir
 from sr_experiments.losses import WeightedSum
 
@@ -73,6 +74,21 @@ def test_enhancenet_brings_its_normalisation_and_the_command_line_wins(tmp_path:
     assert composed(tmp_path, "loss=enhancenet_p", "feature_network.normalise=none").loss.feature_network.normalise == (
         "none"
     )
+
+
+def test_srntts_loss_brings_the_original_magnitude_and_the_command_line_wins() -> None:
+    assert compose_config("train", ["loss=srntt"]).loss.feature_network.normalise == "original"
+    for loss in ("srntt", "srntt_l2"):
+        config = compose_config("train", ["model=srntt", f"loss={loss}"])
+        assert config.matching.feature_network.normalise == "original"
+        plain = compose_config("train", ["model=srntt", f"loss={loss}", "feature_network=vgg19"])
+        assert plain.matching.feature_network.normalise == "none"
+    # A later group wins: the textures then have the magnitude that the loss asks for.
+    config = compose_config("train", ["model=srntt", "loss=enhancenet_p"])
+    assert config.matching.feature_network.normalise == "mean_one"
+    given = ["model=srntt", "weights=x", "scale=4", "data.root=x", "data.sets=[x]"]
+    assert compose_config("eval", given).matching.feature_network.normalise == "original"
+    assert compose_config("eval", [*given, "feature_network=vgg19"]).matching.feature_network.normalise == "none"
 
 
 def test_layers_are_switched_on_the_command_line(tmp_path: Path, vgg19_file: Path) -> None:

@@ -165,6 +165,10 @@ def test_bad_names_and_sizes_are_refused_with_advice(vgg19: FeatureNetwork) -> N
         FeatureNetwork("vgg-19")
     with pytest.raises(UserError, match="normalise=mean is unknown"):
         FeatureNetwork(normalise="mean")
+    with pytest.raises(UserError, match="normalise=original is defined for vgg19, not for vgg16"):
+        FeatureNetwork("vgg16", normalise="original")
+    with pytest.raises(UserError, match=r"use feature_network\.photographs=null"):
+        FeatureNetwork(normalise="original", photographs=["a.png"])
     with pytest.raises(UserError, match=r"16x64 pixels is too small for pool5 of vgg19, which need 32 a side"):
         vgg19(torch.rand(1, 3, 16, 64), ["pool5"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,32 @@ class TestPerceptual:
         term = Perceptual({"a": 0.2, "b": 0.02, "c": 0.0})
         assert float(term(sr, hr)) == pytest.approx(0.2 * 4 + 0.02 * 9)
         assert set(term.layers) == {"a", "b"}
+
+    def test_frobenius_is_summed_over_channels_and_divided_by_the_volume(self) -> None:
+        sr, hr = torch.rand(2, 3, 4, 5).double(), torch.rand(2, 3, 4, 5).double()
+        norms = [
+            math.sqrt(sum(float(sr[b, c, i, j] - hr[b, c, i, j]) ** 2 for i in range(4) for j in range(5)))
+            for b in range(2)
+            for c in range(3)
+        ]
+        value = Perceptual({"a": 1.0}, distance="frobenius")({"a": sr}, {"a": hr})
+        assert float(value) == pytest.approx(sum(norms) / 2 / (3 * 4 * 5))
+        summed = Perceptual({"a": 1.0}, distance="frobenius", reduction="sum_channels")({"a": sr}, {"a": hr})
+        assert float(summed) == pytest.approx(3 * float(value))
+        # Half a unit off everywhere: a norm of sqrt(6 * 6) / 2 a channel, over 36 positions.
+        hr = torch.rand(2, 512, 6, 6)
+        value = Perceptual({"relu5_1": 1.0}, distance="frobenius")({"relu5_1": hr + 0.5}, {"relu5_1": hr})
+        assert float(value) == pytest.approx(3 / 36)
+
+    def test_frobenius_has_no_gradient_where_nothing_differs(self) -> None:
+        hr = torch.rand(1, 3, 4, 4)
+        sr = hr.clone()
+        sr[0, 1, 2, 2] += 0.5
+        sr.requires_grad_()
+        Perceptual({"a": 1.0}, distance="frobenius")({"a": sr}, {"a": hr}).backward()
+        expected = torch.zeros(1, 3, 4, 4)
+        expected[0, 1, 2, 2] = 1 / 48
+        torch.testing.assert_close(sr.grad, expected)
 
     @pytest.mark.parametrize("wrong", [{"distance": "cosine"}, {"reduction": "sum"}, {"layers": {"a": 0.0}}])
     def test_bad_options(self, wrong: dict[str, Any]) -> None:

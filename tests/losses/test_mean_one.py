@@ -39,15 +39,6 @@ class SmallVGG(nn.Module):
         self.features[2].bias.data[0] = -1000.0
 
 
-@pytest.fixture
-def photographs(tmp_path: Path) -> list[Path]:
-    files = [tmp_path / "photographs" / f"{index}.png" for index in range(2)]
-    random = np.random.default_rng(1)
-    for file, (height, width) in zip(files, ((40, 56), (48, 36)), strict=True):
-        write_png(file, random.integers(0, 256, (height, width, 3), dtype=np.uint8))
-    return files
-
-
 def images(files: list[Path]) -> list[torch.Tensor]:
     from sr_experiments.data.images import read_image
 

@@ -114,6 +114,32 @@ def test_no_tile_is_larger_than_it_may_be() -> None:
     assert max(max(shape[2:]) for shape in seen) <= 16 + 2 * 3
 
 
+@given(
+    height=st.integers(1, 30),
+    width=st.integers(1, 30),
+    tile=st.integers(0, 20),
+    overlap=st.integers(0, 5),
+    step=st.integers(1, 3),
+)
+def test_windows_begin_and_end_at_steps_or_at_the_border(
+    height: int, width: int, tile: int, overlap: int, step: int
+) -> None:
+    def beside(rows: slice, columns: slice) -> tuple[slice, slice]:
+        for part, length in ((rows, height), (columns, width)):
+            assert part.start % step == 0
+            assert part.stop % step == 0 or part.stop == length
+            assert part.stop - part.start <= (max(tile, step) + 2 * (overlap + step - 1) if tile else length)
+        return rows, columns
+
+    def enlarge(lr: Tensor, rows: slice, columns: slice) -> Tensor:
+        window = torch.from_numpy(pixels[rows, columns].transpose(2, 0, 1).copy())[None].float() / 255
+        assert torch.equal(lr, window)
+        return lr
+
+    pixels = photo(height, width)
+    assert difference(enlarge_image(enlarge, pixels, 1, tile, overlap, step, beside), pixels) == 0
+
+
 def test_no_gradient_is_recorded() -> None:
     network = NETWORKS["espcn"]()
     recorded = []

@@ -27,6 +27,7 @@ TINY = [
     "model.content_blocks=1",
     "model.blocks=[1,1,1]",
     "feature_network.weights=random",
+    "feature_network.normalise=none",
     "optimizer.learning_rate=1e-3",
     "data.crop_size=32",
     "data.batch_size=2",
@@ -202,9 +203,7 @@ def test_frozen_content_needs_a_trained_one(compose: Callable[..., DictConfig], 
     paths = [f"paths.run_folder={tmp_path}", f"data.cache_dir={tmp_path}/cache"]
     config = compose_config("train", [*tiny, *content, *paths])
     trained, _ = fit(config, [Checkpoints(str(tmp_path / "content" / "checkpoints"), every=3)])
-    start = compose(
-        "model.freeze_content=true", f"init_from={tmp_path}/content/checkpoints/last.ckpt", "ema_decay=0.9"
-    )
+    start = compose("model.freeze_content=true", f"init_from={tmp_path}/content/checkpoints/last.ckpt", "ema_decay=0.9")
     module, _ = fit(start)
     moved = copy_of(module.network)
     before = copy_of(trained.network)
