@@ -96,6 +96,12 @@ class Supervised(pl.LightningModule):
             raise UserError(f"ema_decay={ema_decay} must lie between 0 and 1 (0.999 is usual), or be null.")
         if loss is not None and loss.adversarial is not None and not self.plays:
             raise UserError("training=supervised has no use for the adversarial part of this loss: use another loss.")
+        extra = getattr(network, "extra_inputs", ())
+        if extra:
+            raise UserError(
+                f"{type(network).__name__} takes a {' and a '.join(extra)} beside LR, which no data option gives yet: use "
+                "it from Python, or choose another model."
+            )
         takes_references = getattr(network, "takes_references", False)
         if takes_references != (matching is not None):
             name = type(network).__name__
