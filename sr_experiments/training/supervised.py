@@ -99,8 +99,8 @@ class Supervised(pl.LightningModule):
         extra = getattr(network, "extra_inputs", ())
         if extra:
             raise UserError(
-                f"{type(network).__name__} takes a {' and a '.join(extra)} beside LR, which no data option gives yet: use "
-                "it from Python, or choose another model."
+                f"{type(network).__name__} takes a {' and a '.join(extra)} beside LR, which no data option gives yet: "
+                "use it from Python, or choose another model."
             )
         takes_references = getattr(network, "takes_references", False)
         if takes_references != (matching is not None):

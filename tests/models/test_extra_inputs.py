@@ -86,6 +86,7 @@ def test_srmd_has_as_many_convolutions_as_asked_for() -> None:
     with pytest.raises(UserError, match=r"model\.layers=1 is too few"):
         SRMD(4, SubPixel, layers=1)
 
+
 @pytest.mark.parametrize("name", ["sft_gan", "srmd"])
 def test_network_whose_input_no_data_has_is_refused(name: str) -> None:
     with pytest.raises(InstantiationException) as caught:
