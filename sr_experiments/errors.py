@@ -1,4 +1,4 @@
-"""The one exception that is meant for people, and the frame that shows it to them."""
+"""The exceptions that are meant for people, and the frame that shows them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,26 @@ import os
 import sys
 from collections.abc import Callable
 
+PREEMPTED = 143  # an exit code
+
 
 class UserError(Exception):
     """Something the user can put right: the message says what was wrong, where, and what to do."""
+
+
+class ProcessError(Exception):
+    """A process of a run broke off; its own log holds the traceback, so this message is all that needs to be said."""
+
+
+class Preempted(SystemExit):
+    """The run was asked to leave (SIGTERM), and has left in good order: `resume=auto` goes on with it."""
+
+    def __init__(self, message: str = "asked to leave by SIGTERM") -> None:
+        super().__init__(PREEMPTED)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 def exit_with_message(main: Callable[[], int | None]) -> int:
@@ -18,16 +35,23 @@ def exit_with_message(main: Callable[[], int | None]) -> int:
         main: the command; returns its exit code (`None` counts as 0).
 
     Returns:
-        The exit code: that of `main`, 2 for a `UserError`, 130 for Ctrl-C.
+        The exit code: that of `main`, 2 for a `UserError`, 1 for a `ProcessError`, 130 for Ctrl-C, 143 for `Preempted`,
+        as a shell would say of SIGTERM.
     """
     try:
         return main() or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ProcessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Preempted as error:
+        print(f"interrupted: {error}", file=sys.stderr)
+        return PREEMPTED
     except BrokenPipeError:
         # The reader of our output went away (`| head`): not an error worth a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

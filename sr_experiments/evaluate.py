@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -12,8 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from sr_experiments.errors import UserError, exit_with_message
 
 if TYPE_CHECKING:
+    from sr_experiments.callbacks.preemption import Preemption
     from sr_experiments.launch.checkpoints import TrainedNetwork
     from sr_experiments.training.supervised import Supervised
+
+CONFIG = "eval"
 
 
 def main() -> int:
@@ -24,11 +28,28 @@ def main() -> int:
 def _main() -> int:
     from sr_experiments.launch.app import run_app
 
-    return run_app("eval", evaluate)
+    return run_app(CONFIG, evaluate)
 
 
 def evaluate(config: DictConfig) -> None:
-    """One evaluation: build the network, score it on all sets, write `results.json`."""
+    """One evaluation, in processes of its own where it takes several."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from sr_experiments.callbacks.preemption import Preemption
+    from sr_experiments.launch.processes import check_shared_folder, run_workers, workers_wanted
+
+    preemption = Preemption()
+    with preemption.listening():
+        check_shared_folder()
+        workers = workers_wanted(config.trainer)
+        if workers:
+            run_workers("evaluate", Path(HydraConfig.get().runtime.output_dir), workers, preemption)
+        else:
+            evaluate_here(config, preemption)
+
+
+def evaluate_here(config: DictConfig, preemption: Preemption) -> None:
+    """Build the network, score it on all sets or on this process's share of them, write `results.json`."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.utils import instantiate
 
@@ -46,7 +67,7 @@ def evaluate(config: DictConfig) -> None:
     if not datamodule.set_names:
         raise UserError("There is nothing to score: give data.root=DIR data.sets=[Set5,Set14], or data=sample.")
     protocol = instantiate(config.metrics)
-    trainer = make_trainer(config, training=False)
+    trainer = make_trainer(config, [preemption], training=False)
     module = _module(config, trained)
     trainer.test(module, datamodule=datamodule, verbose=False)
     (evaluation,) = [c for c in trainer.callbacks if isinstance(c, Evaluation)]  # type: ignore[attr-defined]

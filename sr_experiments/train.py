@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from sr_experiments.errors import UserError, exit_with_message
+from sr_experiments.errors import Preempted, UserError, exit_with_message
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
+
+    from sr_experiments.callbacks.preemption import Preemption
+
+CONFIG = "train"
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +42,7 @@ def _main() -> int:
             return 0
         print(f"Continuing {folder}")
         sys.argv.append(f"hydra.run.dir={folder}")
-    return run_app("train", train)
+    return run_app(CONFIG, train)
 
 
 def _folder_to_continue(arguments: list[str]) -> Path | None:
@@ -43,6 +50,7 @@ def _folder_to_continue(arguments: list[str]) -> Path | None:
     from sr_experiments.launch.app import compose_config, option_value, overrides_of
 
     is_single_run = not {"-m", "--multirun", "-h", "--help", "-c", "--cfg", "--info"} & set(arguments)
+    is_single_run = is_single_run and option_value(arguments, "sweep") in (None, "null")
     if option_value(arguments, "resume") != "auto" or not is_single_run or option_value(arguments, "hydra.run.dir"):
         return None
     from hydra.errors import HydraException
@@ -50,36 +58,58 @@ def _folder_to_continue(arguments: list[str]) -> Path | None:
     from sr_experiments.launch.resume import find_run
 
     try:
-        config = compose_config("train", overrides_of(arguments))
+        config = compose_config(CONFIG, overrides_of(arguments))
     except (HydraException, ValueError):
         return None  # the app itself is about to say what is wrong
     return find_run(config, Path(config.paths.output_root).expanduser().resolve())
 
 
 def train(config: DictConfig) -> None:
-    """One run: check, train, test, write `results.json`."""
+    """One run: check, train, test, write `results.json`; in processes of its own where it takes several."""
     from hydra.core.hydra_config import HydraConfig
 
+    from sr_experiments.callbacks.preemption import Preemption
     from sr_experiments.launch.app import added_keys
-    from sr_experiments.launch.config import check_config
-    from sr_experiments.launch.results import print_table, versions, write_results
+    from sr_experiments.launch.processes import check_shared_folder, run_workers, workers_wanted
+    from sr_experiments.launch.results import clear_results, write_failure
     from sr_experiments.launch.resume import checkpoint_to_resume
-    from sr_experiments.launch.trainer import pick_precision
+    from sr_experiments.launch.trainer import check_run
 
-    config.trainer.precision = pick_precision(config.trainer.precision, config.trainer.accelerator)
-    check_config(config, added_keys())
+    preemption = Preemption()
+    with preemption.listening():
+        check_shared_folder()
+        check_run(config, added_keys())
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        resume = checkpoint_to_resume(config.resume, folder)
+        workers = workers_wanted(config.trainer)
+        clear_results(folder)
+        try:
+            if workers:
+                run_workers("train", folder, workers, preemption)
+            else:
+                train_here(config, folder, resume, preemption)
+        except BaseException as error:
+            write_failure(folder, error)
+            raise
+
+
+def train_here(config: DictConfig, folder: Path, resume: Path | None, preemption: Preemption) -> None:
+    """One run, or its share of one, in this process."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from sr_experiments.launch.results import print_table, versions, write_failure, write_results
+
     started = time.monotonic()
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    resume = checkpoint_to_resume(config.resume, folder)
-    run = build(config, resume)
+    run = build(config, [preemption], resume)
     try:
         run.fit(resume)
         test = run.test(folder)
     except BaseException as error:
-        status = "failed" if isinstance(error, Exception) else "interrupted"
-        if run.trainer.is_global_zero:
-            write_results(folder, {"status": status, "error": f"{type(error).__name__}: {error}", **run.facts()})
-        raise
+        if preemption.asked is not None and not isinstance(error, Preempted):
+            # Other processes have left already, and this one was in the middle of telling them something.
+            error = Preempted()
+        write_failure(folder, error, run.facts())
+        raise error
     finally:
         run.close()
     if not run.trainer.is_global_zero:
@@ -115,9 +145,16 @@ class Run:
 
     def fit(self, resume: Path | None) -> None:
         """Train, from the start or from a checkpoint."""
+        from sr_experiments.callbacks.checkpoints import Checkpoints
+
         for logger in self.trainer.loggers:
             logger.log_hyperparams(OmegaConf.to_container(self.config, resolve=True))  # type: ignore[arg-type]
-        self.trainer.fit(self.module, datamodule=self.datamodule, ckpt_path=resume, weights_only=True)
+        with interruptible():
+            self.trainer.fit(self.module, datamodule=self.datamodule, ckpt_path=resume, weights_only=True)
+            checkpoints = self.trainer.checkpoint_callback
+            if isinstance(checkpoints, Checkpoints) and checkpoints.validation_pending:
+                # The run was interrupted in the validation after its last update.
+                self.trainer.validate(self.module, datamodule=self.datamodule, verbose=False)
 
     def test(self, folder: Path) -> dict[str, Any]:
         """Score the last or the best checkpoint on all sets."""
@@ -126,7 +163,8 @@ class Run:
         from sr_experiments.callbacks.evaluation import Evaluation
 
         path = folder / "checkpoints" / f"{self.config.test_checkpoint}.ckpt"
-        self.trainer.test(self.module, datamodule=self.datamodule, ckpt_path=path, weights_only=True, verbose=False)
+        with interruptible():
+            self.trainer.test(self.module, datamodule=self.datamodule, ckpt_path=path, weights_only=True, verbose=False)
         (evaluation,) = [c for c in self.trainer.callbacks if isinstance(c, Evaluation)]  # type: ignore[attr-defined]
         return evaluation.results
 
@@ -150,11 +188,12 @@ class Run:
                 logger.close()
 
 
-def build(config: DictConfig, resume: Path | None = None) -> Run:
+def build(config: DictConfig, callbacks: Sequence[pl.Callback] = (), resume: Path | None = None) -> Run:
     """Make all parts of a run; what is wrong with any of them is said here, before hours are spent.
 
     Args:
         config: the composed config.
+        callbacks: further ones, beside those of the config.
         resume: the checkpoint that the run will go on from.
     """
     import pytorch_lightning as pl
@@ -162,8 +201,6 @@ def build(config: DictConfig, resume: Path | None = None) -> Run:
 
     from sr_experiments.launch.trainer import make_trainer
 
-    if config.test_checkpoint not in ("last", "best"):
-        raise UserError(f"test_checkpoint={config.test_checkpoint} is unknown: use last or best.")
     pl.seed_everything(config.seed, workers=True, verbose=False)
     datamodule = instantiate(config.data)
     module = instantiate(config.training)
@@ -175,8 +212,20 @@ def build(config: DictConfig, resume: Path | None = None) -> Run:
             "init_from=RUN_OR_CKPT (of experiment=srntt_content)."
         )
     protocol = instantiate(config.metrics)
-    trainer = make_trainer(config)
+    trainer = make_trainer(config, callbacks)
     return Run(config, trainer, module, datamodule, protocol)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C be Ctrl-C: Lightning makes exit code 1 of it, and shuts its ears to the next one."""
+    try:
+        yield
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from None
 
 
 def _initialise(module: Any, source: str) -> None:

@@ -45,8 +45,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class Checkpoints(Checkpoint):
     """Keeps `last.ckpt` and `best.ckpt` in a folder.
 
-    `last.ckpt` is written every so many generator updates, after every validation and at the end of training. Where a
-    validation follows an update, the file is written after it, so that a resumed run does not miss it.
+    `last.ckpt` is written every so many generator updates, before and after every validation and at the end of
+    training. The one from before a validation says so, and a run that is resumed from it validates first.
 
     Args:
         folder: where the files go.
@@ -69,30 +69,39 @@ class Checkpoints(Checkpoint):
         self.monitor = monitor
         self.mode = mode
         self.best_score: float | None = None
+        self.validation_pending = False
         self.last_saved: Path | None = None
         self.last_saved_step = -1
 
     def state_dict(self) -> dict[str, Any]:
-        """The best score so far."""
-        return {"best_score": self.best_score}
+        """The best score so far, and whether a validation of these weights is still to come."""
+        return {"best_score": self.best_score, "validation_pending": self.validation_pending}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the best score of the run that is continued."""
+        """Take up where the run that is continued was."""
         self.best_score = state_dict["best_score"]
+        self.validation_pending = state_dict.get("validation_pending", False)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remember the file that a resumed run came from, and drop what was logged after it."""
+        """Remember the file that a resumed run came from, drop what was logged after it, and validate if it is due."""
         self.last_saved_step = trainer.global_step
         for logger in trainer.loggers:
             if isinstance(logger, CSVLog):
                 logger.start_at(trainer.global_step)
         if trainer.ckpt_path:
             self.last_saved = Path(trainer.ckpt_path)
+        if self.validation_pending:
+            # As Lightning's training loop does it.
+            loop = trainer.fit_loop.epoch_loop.val_loop
+            loop.restarting = False
+            trainer.validating = True
+            loop.run()
+            trainer.training = True
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
-        """Save, unless a validation follows."""
+        """Save, also where a validation follows, so that nothing is lost if the run ends in it."""
         step = trainer.global_step
-        if step % self.every == 0 and not self.validation_follows(trainer, step):
+        if step % self.every == 0 or self.validation_follows(trainer, step):
             self.save_last(trainer, pl_module)
 
     def validation_follows(self, trainer: pl.Trainer, step: int) -> bool:
@@ -103,8 +112,9 @@ class Checkpoints(Checkpoint):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, and keep a copy if this is the best so far."""
-        if trainer.state.fn != "fit" or trainer.sanity_checking:
+        if trainer.sanity_checking or (trainer.state.fn != "fit" and not self.validation_pending):
             return
+        self.validation_pending = False
         score = trainer.callback_metrics.get(self.monitor)
         if score is None:
             known = ", ".join(sorted(trainer.callback_metrics)) or "nothing"
@@ -113,16 +123,25 @@ class Checkpoints(Checkpoint):
         better = self.best_score is None or (value > self.best_score if self.mode == "max" else value < self.best_score)
         if better:
             self.best_score = value
-        self.save_last(trainer, pl_module)
+        self.write_last(trainer, pl_module)
         if better:
             trainer.save_checkpoint(self.best_path)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the end of the training."""
-        if trainer.global_step != self.last_saved_step:
-            self.save_last(trainer, pl_module)
+        self.save_last(trainer, pl_module)
 
     def save_last(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write `last.ckpt` after an update, unless it has been written since.
+
+        Raises:
+            UserError: weights are not finite; the file of before is kept.
+        """
+        if trainer.global_step != self.last_saved_step:
+            self.validation_pending = self.validation_follows(trainer, trainer.global_step)
+            self.write_last(trainer, pl_module)
+
+    def write_last(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write `last.ckpt`.
 
         Raises:

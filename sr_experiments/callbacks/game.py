@@ -72,7 +72,8 @@ class GameWatch(pl.Callback):
         if not pl_module.verdict:
             return
         on_real, on_fake = pl_module.verdict["d_accuracy_real"], pl_module.verdict["d_accuracy_fake"]
-        row = torch.stack([on_real, torch.ones_like(on_real)])
+        # Over all processes at once: a checkpoint holds what the first of them has added up.
+        row = pl_module.mean_over_ranks(torch.stack([on_real, torch.ones_like(on_real)]))
         self.training_sums = row if self.training_sums is None else self.training_sums.to(row.device) + row
         if pl_module.logs_at(trainer.global_step):
             self.recent.append(float(pl_module.mean_over_ranks((on_real + on_fake) / 2)))
@@ -133,7 +134,8 @@ class GameWatch(pl.Callback):
             "training": nothing if self.training_sums is None else self.training_sums,
             "lr_psnr": nothing,
         }
-        if self.held_out and pl_module.verdict:
+        # Not whether there is a verdict: a run that is resumed here has seen no batch yet.
+        if self.held_out and pl_module.game.is_on(trainer.global_step - 1):
             count = nothing[0] + len(self.held_out)
             hr, sr = (torch.cat(crops) for crops in zip(*self.held_out, strict=True))
             on_real, on_fake = pl_module.accuracies(hr, sr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from pathlib import Path
 from typing import Any
@@ -99,11 +100,11 @@ class WandbLog(WandbLogger):
 
 
 def _run_id(folder: Path) -> str:
-    """One id a run folder, so that a resumed run continues its W&B run."""
+    """One id a run folder, so that a resumed run continues its W&B run; the agent of a W&B sweep gives its own."""
     path = folder / "wandb" / "run_id"
     if path.exists():
         return path.read_text().strip()
-    run_id = uuid.uuid4().hex[:12]
+    run_id = os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:12]
     if getattr(rank_zero_only, "rank", None) in (None, 0):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(run_id)

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -23,8 +24,11 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from sr_experiments.errors import UserError
+from sr_experiments.errors import ProcessError, UserError
 from sr_experiments.launch.config import conf_dir, dotted_keys, nearest
+from sr_experiments.launch.naming import register_names
+
+register_names()
 
 
 def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> int:
@@ -40,33 +44,50 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> int:
 
     # Hydra would print errors its own way and exit; they are explained here instead.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    failures: list[UserError] = []
+    failures: list[UserError | ProcessError] = []
+    failed_jobs: list[str] = []
 
     @functools.wraps(task)
-    def explained_task(config: DictConfig) -> None:
+    def explained_task(config: DictConfig) -> Any:
         # Kept until Hydra has returned: it would add a line of its own, and a sweep goes on with the next job.
+        hydra_config = HydraConfig.get()
+        is_sweep = hydra_config.mode == RunMode.MULTIRUN
         try:
-            task(config)
+            if config.get("dry_run") and not is_sweep:
+                raise UserError("dry_run=true shows the jobs of a sweep: add sweep=NAME or -m with KEY=A,B.")
+            if is_sweep and "sweep" in config:
+                from sr_experiments.launch.sweeps.job import run_in_sweep
+
+                return run_in_sweep(task, config, Path(hydra_config.runtime.output_dir))
+            return task(config)
         except Exception as error:
-            failures.append(in_words(error, config_name))
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                print(f"error: {failures[-1]}", file=sys.stderr)
+            if not is_sweep:
+                failures.append(in_words(error, config_name))
+                return None
+            message = find_user_error(error) or explain(error, config_name) or f"{type(error).__name__}: {error}"
+            failed_jobs.append(str(message))
+            print(f"error: {message}", file=sys.stderr)
+            raise  # Hydra keeps it as the job's result, also where the job runs in a process of a launcher
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(explained_task)()
     except Exception as error:
+        if failed_jobs and not isinstance(error, UserError | ProcessError):
+            raise ProcessError(f"{len(failed_jobs)} of the sweep's jobs failed.") from error
         raise in_words(error, config_name) from error
     if failures:
         raise failures[0] from failures[0].__cause__
     return 0
 
 
-def in_words(error: Exception, config_name: str) -> UserError:
+def in_words(error: Exception, config_name: str) -> UserError | ProcessError:
     """The message for people that an error stands for.
 
     Raises:
         Exception: `error` itself, where it is nothing that the user could put right.
     """
+    if isinstance(error, ProcessError):
+        return error
     message = find_user_error(error) or explain(error, config_name)
     if message is None:
         raise error

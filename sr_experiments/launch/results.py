@@ -9,8 +9,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lightning_utilities.core.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.table import Table
+
+from sr_experiments.errors import Preempted
 
 LIBRARIES = (
     "sr-experiments",
@@ -34,12 +37,46 @@ def write_results(folder: str | Path, results: dict[str, Any]) -> Path:
 
     Infinite and missing scores become null: JSON knows neither.
     """
-    path = Path(folder) / "results.json"
+    return write_json(Path(folder) / "results.json", results)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> Path:
+    """Write a JSON file in one go: a reader finds the whole file, the old one, or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name("results.json.partial")
-    partial.write_text(json.dumps(_plain(results), indent=2, allow_nan=False) + "\n")
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
     partial.replace(path)
     return path
+
+
+def clear_results(folder: Path) -> None:
+    """Take away what an earlier attempt ended with: a run at work has no results yet."""
+    if is_first_process():
+        (folder / "results.json").unlink(missing_ok=True)
+
+
+def write_failure(folder: Path, error: BaseException, facts: dict[str, Any] | None = None) -> None:
+    """Write how a run ended that did not finish, keeping what another of its processes has written of it.
+
+    Args:
+        folder: the run folder.
+        error: what ended it: Ctrl-C and `Preempted` interrupt a run, anything else is a failure.
+        facts: what else is known about it.
+    """
+    if not is_first_process():
+        return
+    status = "interrupted" if isinstance(error, KeyboardInterrupt | Preempted) else "failed"
+    try:
+        known = json.loads((folder / "results.json").read_text())
+    except (OSError, ValueError):
+        known = {}
+    told = {"status": status, "error": f"{type(error).__name__}: {error}"}
+    write_results(folder, {**known, **told, **(facts or {})})
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one, among those of a run, that writes its files."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _plain(value: Any) -> Any:

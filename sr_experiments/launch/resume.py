@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from sr_experiments.errors import UserError
 from sr_experiments.launch.checkpoints import find_checkpoint
 
-# What may differ between a run and its continuation.
-NOT_IDENTITY = ("resume",)
+# What may differ between a run and its continuation: how it came about, not what it does.
+NOT_IDENTITY = ("resume", "sweep", "dry_run")
 
 
 def identity(config: DictConfig) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,6 +17,8 @@ from pytorch_lightning.strategies import DDPStrategy
 from sr_experiments.callbacks.checkpoints import AtomicCheckpointIO
 from sr_experiments.errors import UserError
 from sr_experiments.launch.checkpoints import portable_config
+from sr_experiments.launch.config import check_config
+from sr_experiments.launch.processes import uses_gpu
 
 # Lightning refuses these under manual optimization; the training module does their work.
 OF_THE_TRAINING = ("gradient_clip_val", "gradient_clip_algorithm", "accumulate_grad_batches")
@@ -47,11 +51,32 @@ class CarryConfig(pl.Callback):
             )
 
 
-def make_trainer(config: DictConfig, *, training: bool = True) -> pl.Trainer:
+def check_run(config: DictConfig, added: Iterable[str] = ()) -> None:
+    """Refuse a composed config of a training that cannot work, as far as that can be told without beginning it.
+
+    Args:
+        config: the composed config.
+        added: dotted keys that the command line added with `+`.
+
+    Raises:
+        UserError: it cannot.
+    """
+    checked = copy.deepcopy(config)
+    if checked.trainer.precision == "auto":
+        checked.trainer.precision = "32-true"  # which one it will be is for the process that trains to find out
+    check_config(checked, added)
+    if config.test_checkpoint not in ("last", "best"):
+        raise UserError(f"test_checkpoint={config.test_checkpoint} is unknown: use last or best.")
+    settings: Any = OmegaConf.to_container(config.trainer, resolve=True)
+    _check(settings)
+
+
+def make_trainer(config: DictConfig, callbacks: Iterable[pl.Callback] = (), *, training: bool = True) -> pl.Trainer:
     """Make the trainer with its callbacks and loggers.
 
     Args:
         config: the composed config.
+        callbacks: further ones, beside those of the config.
         training: False where nothing is trained or logged.
 
     Raises:
@@ -62,6 +87,7 @@ def make_trainer(config: DictConfig, *, training: bool = True) -> pl.Trainer:
         _check(settings)
     settings = {key: value for key, value in settings.items() if key not in OF_THE_TRAINING}
     parts = {name: [instantiate(part) for part in config[name].values() if part] for name in ("callbacks", "logger")}
+    parts["callbacks"] += callbacks
     if training:
         parts["callbacks"].append(CarryConfig(portable_config(config)))
     if "precision" in settings:
@@ -91,6 +117,8 @@ def _check(settings: dict[str, Any]) -> None:
         raise UserError(f"trainer.val_check_interval={interval} must be a whole number of generator updates.")
     if settings["max_steps"] < 1 and settings["max_time"] is None:
         raise UserError("Give the training an end: trainer.max_steps=N (generator updates) or trainer.max_time.")
+    if settings["sync_batchnorm"] and not uses_gpu(settings["accelerator"]):
+        raise UserError("trainer.sync_batchnorm=true works on GPUs only: torch has no such layer for the CPU.")
 
 
 def pick_precision(precision: str, accelerator: str) -> str:
@@ -104,8 +132,9 @@ def pick_precision(precision: str, accelerator: str) -> str:
 def quiet_lightning() -> None:
     """Keep advice away that does not apply.
 
-    Few loader workers are right here, the loader is resumable, frozen networks stay in eval mode, and schedules count
-    generator updates, whether or not a discriminator plays yet.
+    Few loader workers are right here, the loader is resumable, frozen networks stay in eval mode, schedules count
+    generator updates, whether or not a discriminator plays yet. One process starts the others where SLURM does not.
+    Scores are the same in all processes before they are logged.
     """
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for message in (
@@ -113,6 +142,10 @@ def quiet_lightning() -> None:
         ".*LeafSpec.*",
         ".*in eval mode at the start of training.*",
         ".*across ranks is zero.*",
+        ".*`srun` command is available.*",
+        ".*`broadcast_buffers` is deprecated.*",
+        ".*functional.all_gather is deprecated.*",
+        ".*It is recommended to use `self.log.*sync_dist=True.*",
         ".*lr_scheduler.step.* before .*optimizer.step.*",
     ):
         warnings.filterwarnings("ignore", message)

@@ -14,10 +14,12 @@ class Objective(ABC):
 
     Attributes:
         needs_real: whether the generator's loss looks at the logits of HR crops, too.
+        needs_batch: whether it compares a logit with those of the whole batch, which may be spread over processes.
         boundary: the logit above which the discriminator takes an image for real.
     """
 
     needs_real = False
+    needs_batch = False
     boundary = 0.0
 
     @abstractmethod

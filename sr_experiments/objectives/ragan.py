@@ -12,10 +12,11 @@ from sr_experiments.objectives.relative import relative_accuracies
 class RelativisticAverage(Objective):
     """Asks whether an HR crop is more real than the mean generated one, and the other way round.
 
-    Losses are halved as in ESRGAN's code. Means are over the batch part at hand, of one process, as they are there.
+    Losses are halved as in ESRGAN's code. Means are over the batch part at hand, of all processes; there of one.
     """
 
     needs_real = True
+    needs_batch = True
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """(-log s(D(HR) - mean D(G)) - log(1 - s(D(G) - mean D(HR)))) / 2, s the sigmoid."""

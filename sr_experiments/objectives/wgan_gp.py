@@ -24,6 +24,8 @@ class WassersteinGP(Objective):
         UserError: `penalty_weight` is negative.
     """
 
+    needs_batch = True  # its accuracies, which may decide about the discriminator's next update
+
     def __init__(self, penalty_weight: float = 10.0) -> None:
         if penalty_weight < 0:
             raise UserError(f"The penalty_weight of WGAN-GP must not be negative, but is {penalty_weight}.")

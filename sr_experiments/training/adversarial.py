@@ -124,7 +124,20 @@ class AdversarialTraining(Supervised):
             with torch.no_grad():
                 real = self.discriminator(hr).float()
         with torch.autocast(self.device.type, enabled=False):
-            return self.objective.generator_loss(fake.float(), real)
+            real = None if real is None else self.of_whole_batch(real)
+            return self.objective.generator_loss(self.of_whole_batch(fake.float()), real)
+
+    def of_whole_batch(self, logits: Tensor) -> Tensor:
+        """Logits of all processes, in the order of the batch, where the objective needs them; else these.
+
+        A loss of all logits is the same in every process. Each adds the gradients of all to its own logits, so that the
+        mean over processes, which follows, is the gradient that one process would have.
+        """
+        if self.trainer.world_size == 1 or not self.objective.needs_batch:
+            return logits
+        gathered = self.all_gather(logits, sync_grads=True)
+        assert isinstance(gathered, Tensor)
+        return gathered.flatten(0, 1)
 
     def discriminator_step(self) -> dict[str, Tensor]:
         """Update the discriminator, unless the balance of the game is against it.
@@ -193,7 +206,7 @@ class AdversarialTraining(Supervised):
         """The objective's loss on one part, mean logits, and how often the discriminator was right."""
         real, fake = self.discriminator(shown["hr"]), self.discriminator(shown["sr"])
         with torch.autocast(self.device.type, enabled=False):
-            real, fake = real.float(), fake.float()
+            real, fake = self.of_whole_batch(real.float()), self.of_whole_batch(fake.float())
             loss = self.objective.discriminator_loss(real, fake)
             real, fake = real.detach(), fake.detach()
             right_on_real, right_on_fake = self.objective.accuracies(real, fake)

@@ -21,6 +21,7 @@ from sr_experiments.data.images import write_png
 from sr_experiments.errors import UserError
 from sr_experiments.launch.app import compose_config
 from sr_experiments.launch.config import check_config, conf_dir, nearest, shipped_targets, walk_targets
+from sr_experiments.launch.sweeps import grid, settings
 from sr_experiments.train import build
 
 # Options that only an evaluation composes.
@@ -53,8 +54,9 @@ def overrides_for(group: str, option: str, photos: Path, tmp_path: Path) -> list
     given = [f"paths.run_folder={tmp_path}", f"paths.cache_dir={tmp_path / 'cache'}"]
     if (group, option) in OF_EVAL:
         given += [f"data.root={photos / 'sets'}", "data.sets=[Set1]", "scale=4"]
-    # The game is watched beside the usual callbacks, not in their place.
-    given += ["callbacks=[default,game]"] if (group, option) == ("callbacks", "game") else [f"{group}={option}"]
+    # Jobs are pruned by a callback beside the usual ones, not in their place.
+    is_added = (group, option) == ("callbacks", "pruning")
+    given += [f"callbacks=[default,{option}]"] if is_added else [f"{group}={option}"]
     given += complete(compose_config(config_of(group, option), given), photos)
     return given
 
@@ -85,9 +87,13 @@ def test_every_option_composes_and_is_understood(group: str, option: str, photos
     check_config(config)
     # A key that is not an argument of a part must be referred to by another key, or be read by the commands.
     text = "\n".join(file.read_text() for file in conf_dir().rglob("*.yaml"))
-    sources = inspect.getsource(sr_experiments.train) + inspect.getsource(sr_experiments.evaluate)
+    readers = (sr_experiments.train, sr_experiments.evaluate, grid, settings)
+    sources = "".join(inspect.getsource(module) for module in readers)
     for path in plain_keys(OmegaConf.to_container(config, resolve=False)):
+        if re.match(r"sweep\.(grid|keys)\.", path):
+            continue  # names that users choose, for keys that are checked when the sweep's jobs are composed
         read = f"${{{path}}}" in text or re.search(rf"config\.{re.escape(path)}\b", sources)
+        read = read or f'sweep["{path.removeprefix("sweep.")}"]' in sources
         assert read, f"nothing reads {path}"
 
 

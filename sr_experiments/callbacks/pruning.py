@@ -1,0 +1,112 @@
+"""Stops a job of a sweep that falls behind those before it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from sr_experiments.errors import UserError
+
+
+class MedianPruning(pl.Callback):
+    """Ends a training whose best value so far is worse than the median of what finished jobs had reached by then.
+
+    The job is tested as it stands, and its results say `pruned`, with the step and both values; it takes no part in the
+    ranking.
+
+    Args:
+        folder: the run folder; the sweep's is around it.
+        monitor: the logged value that is compared.
+        mode: whether it should be at its `max` or `min`.
+        after: generator updates before the first comparison.
+        jobs: finished jobs that are needed for one.
+
+    Raises:
+        UserError: `mode` is unknown, or `after` or `jobs` is too small.
+    """
+
+    def __init__(
+        self, folder: str, monitor: str = "val/psnr", mode: str = "max", after: int = 1000, jobs: int = 3
+    ) -> None:
+        if mode not in ("max", "min"):
+            raise UserError(f"callbacks.pruning.mode={mode} is unknown: use max or min.")
+        if after < 0 or jobs < 1:
+            raise UserError("callbacks.pruning.after must not be negative, and callbacks.pruning.jobs at least 1.")
+        self.folder = Path(folder)
+        self.monitor = monitor
+        self.best_of = max if mode == "max" else min
+        self.after = after
+        self.jobs = jobs
+        self.best: float | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value so far."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the best value of the run that is continued."""
+        self.best = state_dict["best"]
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Look for the sweep.
+
+        Raises:
+            UserError: this run belongs to none.
+        """
+        if stage == "fit" and not (self.folder.parent / "sweep.json").exists():
+            raise UserError("callbacks.pruning compares the jobs of a sweep: start it with sweep=NAME or -m KEY=A,B.")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compare, and stop where it is hopeless.
+
+        Raises:
+            UserError: `monitor` is not logged.
+        """
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is None:
+            known = ", ".join(sorted(trainer.callback_metrics)) or "nothing"
+            raise UserError(f"callbacks.pruning.monitor={self.monitor} is not logged; what is logged: {known}.")
+        self.best = float(value) if self.best is None else self.best_of(self.best, float(value))
+        # One process looks, so that all of them stop or none.
+        median = trainer.strategy.broadcast(self.median_at(trainer.global_step) if trainer.is_global_zero else None)
+        if median is None or self.best_of(self.best, median) == self.best:
+            return
+        if trainer.is_global_zero:
+            mark = {"step": trainer.global_step, self.monitor: self.best, "median": median}
+            (self.folder / "pruned.json").write_text(json.dumps(mark))
+        trainer.should_stop = True
+
+    def median_at(self, step: int) -> float | None:
+        """The median of what finished jobs had reached at a step; None where there are too few."""
+        if step < self.after:
+            return None
+        found = []
+        for results in self.folder.parent.glob("*/results.json"):
+            best = self.best_until(results.parent, step) if _is_finished(results) else None
+            if best is not None and results.parent != self.folder:
+                found.append(best)
+        return statistics.median(found) if len(found) >= self.jobs else None
+
+    def best_until(self, folder: Path, step: int) -> float | None:
+        """The best value that a job had logged up to a step."""
+        try:
+            with (folder / "metrics.csv").open(newline="") as file:
+                rows = [row for row in csv.DictReader(file) if (row["step"] or "").isdigit()]
+        except OSError:
+            return None
+        values = [float(row[self.monitor]) for row in rows if int(row["step"]) <= step and row.get(self.monitor)]
+        return self.best_of(values) if values else None
+
+
+def _is_finished(results: Path) -> bool:
+    try:
+        return json.loads(results.read_text()).get("status") == "finished"
+    except (OSError, ValueError):
+        return False

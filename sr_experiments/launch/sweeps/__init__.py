@@ -1,0 +1,1 @@
+"""Sweeps: many jobs from one command, that can be shared, interrupted, taken up again and extended."""

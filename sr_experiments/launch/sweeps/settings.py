@@ -1,0 +1,53 @@
+"""How the jobs of a sweep are compared, and what is done about failed ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from sr_experiments.errors import UserError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The `sweep` part of a config, checked.
+
+    Attributes:
+        metrics: what ranks the jobs: a metric of the test, or another number of results.json such as `seconds`.
+        directions: `max` or `min`, one a metric.
+        set_name: the test set whose metrics count; None for the first.
+        retry: how often a failed job is run again.
+    """
+
+    metrics: tuple[str, ...]
+    directions: tuple[str, ...]
+    set_name: str | None
+    retry: int
+
+
+def read_settings(config: DictConfig) -> Settings:
+    """Read and check the `sweep` part of a composed config.
+
+    Raises:
+        UserError: a value is not what it must be.
+    """
+    sweep: dict[str, Any] = OmegaConf.to_container(config.sweep, resolve=True)  # type: ignore[assignment]
+    metrics, directions = _list(sweep["metric"]), _list(sweep["direction"])
+    if not metrics or not all(isinstance(metric, str) for metric in metrics):
+        raise UserError(f"sweep.metric={sweep['metric']} must name a metric, or several as in [psnr,ssim].")
+    if any(direction not in ("max", "min") for direction in directions):
+        raise UserError(f"sweep.direction={sweep['direction']} is unknown: use max or min, one a metric.")
+    if len(directions) != len(metrics):
+        raise UserError(
+            f"sweep.metric names {len(metrics)} and sweep.direction {len(directions)}: give one direction a metric."
+        )
+    retry = sweep["retry"]
+    if not isinstance(retry, int) or isinstance(retry, bool) or retry < 0:
+        raise UserError(f"sweep.retry={retry} must be a whole number: how often a failed job is run again.")
+    return Settings(tuple(metrics), tuple(directions), sweep["set"], retry)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
