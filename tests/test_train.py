@@ -94,7 +94,7 @@ def test_help_lists_groups_and_options(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["trainer.max_step=5"], "Did you mean trainer.max_steps?"),
-        (["model=esrd"], "Did you mean edsr?"),
+        (["model=enhancnet"], "Did you mean enhancenet?"),
         (["model=srcnn", "upsampler=subpixel"], "choose a fixed one"),
         (["model=srresnet", "upsampler=bicubic"], "choose a learned"),
         (["data=folder"], "data.train.hr must be given"),
