@@ -18,7 +18,7 @@ import torch
 
 from tests.runs import TINY, command, environment, train
 
-STEPS = 300
+STEPS = 500
 JOB = [*TINY, "trainer=ddp_cpu", f"trainer.max_steps={STEPS}", "trainer.val_check_interval=100"]
 ON_SLURM = ["hydra/launcher=slurm", "hydra.launcher.timeout_min=30"]
 
@@ -81,7 +81,7 @@ def jobs(folder: Path) -> dict[int, tuple[Path, str]]:
 
 def is_training(run: Path) -> bool:
     """Whether a job is in the middle of its training."""
-    return 20 < len(rows(run)) < STEPS / 2
+    return 20 < len(rows(run)) < STEPS - 100
 
 
 def checkpoint(run: Path) -> dict[str, Any]:
