@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
 from sr_experiments.degradations import bicubic_upsample
+from sr_experiments.matching.precision import full_precision
 from sr_experiments.metrics import ImageScores, Protocol
+from sr_experiments.metrics.recognition import backbones_of_loss
+from sr_experiments.metrics.scores import Pair, Scores
 
 # How well an image's textures are found in its references: the mean cosine of the best matches.
 SIMILARITY = ("similarity",)
@@ -25,33 +29,55 @@ class Evaluation(pl.Callback):
 
     Args:
         protocol: how an image is scored.
+        scores: what is measured beside PSNR and SSIM, and when; None for nothing.
 
     Attributes:
         results: after a test: set -> means, the bicubic baseline's means, and the scores of every image by name; with
-            references also how similar they are.
+            references also how similar they are. A score that could not be taken is None, and if that is so for a
+            whole run, `unavailable` says why.
     """
 
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: Protocol, scores: Scores | None = None) -> None:
         self.protocol = protocol
-        self.scores: list[ImageScores] = []
+        self.scores = Scores({}) if scores is None else scores
+        self.tables: list[ImageScores] = []
         self.results: dict[str, Any] = {}
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Read the weights that scores need, before anything is trained."""
+        if not trainer.datamodule.set_names:  # type: ignore[attr-defined]
+            return
+        self.scores.meet(backbones_of_loss(pl_module.loss))  # type: ignore[arg-type]
+        strategy = trainer.strategy
+        # The first process of a machine downloads, the others find the files.
+        if trainer.local_rank == 0:
+            self.scores.load(strategy.root_device)
+        strategy.barrier("weights of scores")
+        if trainer.local_rank != 0:
+            self.scores.load(strategy.root_device)
+        self.scores.settle(lambda mine: bool(strategy.reduce_boolean_decision(mine, all=True)))
 
     def start(self, trainer: pl.Trainer, loaders: Any, limit: float, names: tuple[str, ...]) -> None:
         """Make an empty table for every set."""
         device = trainer.strategy.root_device
         dtype = torch.float32 if device.type == "mps" else torch.float64
         counts = [len(loader.dataset) for loader in loaders or []]
-        self.scores = [
+        self.tables = [
             ImageScores(count, names=names, partial=limit != 1.0, dtype=dtype).to(device) for count in counts
         ]
 
+    def names(self, beside: Sequence[str]) -> tuple[str, ...]:
+        """Names of the protocol's scores and of those beside them."""
+        return (*self.protocol.metrics, *beside)
+
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a validation."""
-        self.start(trainer, trainer.val_dataloaders, trainer.limit_val_batches, self.protocol.metrics)
+        self.start(trainer, trainer.val_dataloaders, trainer.limit_val_batches, self.names(self.scores.validation))
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin a test."""
-        names = self.protocol.metrics + tuple(f"bicubic_{name}" for name in self.protocol.metrics)
+        names = self.names(self.scores.test)
+        names += tuple(f"bicubic_{name}" for name in names)
         names += SIMILARITY if takes_references(pl_module) else ()
         self.start(trainer, trainer.test_dataloaders, trainer.limit_test_batches, names)
 
@@ -65,7 +91,8 @@ class Evaluation(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Score one image."""
-        self.scores[dataloader_idx].update(int(outputs["index"]), self.score(outputs, outputs["sr"]))
+        row = self.score(pl_module, outputs, outputs["sr"], self.scores.validation, dataloader_idx)
+        self.tables[dataloader_idx].update(int(outputs["index"]), row)
 
     def on_test_batch_end(
         self,
@@ -79,25 +106,52 @@ class Evaluation(pl.Callback):
         """Score one image, and what bicubic enlargement makes of it."""
         height, width = outputs["hr"].shape[-2:]
         enlarged = bicubic_upsample(outputs["lr"], size=(height, width))
-        baseline = {f"bicubic_{name}": value for name, value in self.score(outputs, enlarged).items()}
-        row = {**self.score(outputs, outputs["sr"]), **baseline}
+        row, baseline = (
+            self.score(pl_module, outputs, image, self.scores.test, dataloader_idx)
+            for image in (outputs["sr"], enlarged)
+        )
+        row.update({f"bicubic_{name}": value for name, value in baseline.items()})
         if takes_references(pl_module):
             row["similarity"] = float(outputs["similarity"].mean())
-        self.scores[dataloader_idx].update(int(outputs["index"]), row)
+        self.tables[dataloader_idx].update(int(outputs["index"]), row)
 
-    def score(self, outputs: dict[str, Any], image: torch.Tensor) -> dict[str, float]:
-        """Scores of one enlarged image, (1, 3, H, W), against the HR image of the same batch."""
-        return self.protocol.score(image[0], outputs["hr"][0], is_gray=bool(outputs["gray"]))
+    def score(
+        self,
+        pl_module: pl.LightningModule,
+        outputs: dict[str, Any],
+        image: torch.Tensor,
+        beside: Sequence[str],
+        dataloader_idx: int,
+    ) -> dict[str, float | None]:
+        """Scores of one enlarged image, (1, 3, H, W), against the HR image of the same batch.
+
+        Args:
+            pl_module: what made the image, and whose degradation made LR.
+            outputs: the batch.
+            image: what is scored.
+            beside: the scores that are wanted beside the protocol's.
+            dataloader_idx: the number of the set.
+        """
+        row: dict[str, float | None] = {}
+        row.update(self.protocol.score(image[0], outputs["hr"][0], is_gray=bool(outputs["gray"])))
+        if beside:
+            pair = Pair(image, outputs, self.protocol, pl_module.degradation)  # type: ignore[arg-type]
+            with torch.no_grad(), full_precision(image.device):
+                row.update(self.scores(beside, pair, place=(dataloader_idx, int(outputs["index"]))))
+        return row
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the means of every set, and of all sets together."""
         names = trainer.datamodule.set_names  # type: ignore[attr-defined]
-        means = {name: scores.means() for name, scores in zip(names, self.scores, strict=True)}
+        means = {name: table.means() for name, table in zip(names, self.tables, strict=True)}
         if not means:
             return
         row = {f"val/{name}/{metric}": value for name, of in means.items() for metric, value in of.items()}
-        for metric in self.protocol.metrics:
+        for metric in self.names(self.scores.validation):
             row[f"val/{metric}"] = sum(of[metric] for of in means.values()) / len(means)
+        # A score that no image has is left out; one of the protocol that is no number must be seen.
+        kept = tuple(f"/{metric}" for metric in self.protocol.metrics)
+        row = {name: value for name, value in row.items() if name.endswith(kept) or not math.isnan(value)}
         pl_module.log_dict(row, logger=False, rank_zero_only=False)
         trainer.progress_bar_metrics["psnr"] = row["val/psnr"]
         for logger in trainer.loggers:
@@ -106,16 +160,18 @@ class Evaluation(pl.Callback):
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Fill `results` and log the means."""
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
-        for (name, photos), scores in zip(datamodule.sets.items(), self.scores, strict=True):
-            means, values = scores.means(), scores.compute()
+        metrics = self.names(self.scores.test)
+        for (name, photos), table in zip(datamodule.sets.items(), self.tables, strict=True):
+            means, values = table.means(), table.compute()
             of_images = {
                 photo.name: {metric: column[index] for metric, column in values.items()}
                 for index, photo in enumerate(photos)
                 if values[self.protocol.metrics[0]][index] is not None
             }
             self.results[name] = {
-                **{metric: means[metric] for metric in (*self.protocol.metrics, *SIMILARITY) if metric in means},
-                "bicubic": {metric: means[f"bicubic_{metric}"] for metric in self.protocol.metrics},
+                **{metric: means[metric] for metric in (*metrics, *SIMILARITY) if metric in means},
+                "bicubic": {metric: means[f"bicubic_{metric}"] for metric in metrics},
+                **({"unavailable": self.scores.unavailable} if self.scores.unavailable else {}),
                 "images": of_images,
             }
             row = {f"test/{name}/{metric}": value for metric, value in means.items() if math.isfinite(value)}

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from sr_experiments.callbacks.evaluation import Evaluation
 from sr_experiments.errors import UserError
 from sr_experiments.metrics.psnr import psnr
 from sr_experiments.training.adversarial import AdversarialTraining
@@ -35,7 +36,7 @@ class GameWatch(pl.Callback):
 
     After a validation: `val/d_accuracy_real` and `val/d_accuracy_fake`, on crops of validation images;
     `val/d_overfit`, by how much its accuracy on HR crops was higher in the training since the last validation; and
-    `val/lr_psnr`, the PSNR between the degraded SR image and LR, in RGB.
+    `val/lr_psnr`, the PSNR between the degraded SR image and LR, in RGB, unless the evaluation takes it as a score.
 
     Args:
         crops: crops of validation images that the discriminator is tried on, in each process.
@@ -155,13 +156,19 @@ class GameWatch(pl.Callback):
         row = {f"val/d_{name}": means[name] for name in ("accuracy_real", "accuracy_fake") if name in means}
         if "training" in means and "accuracy_real" in means:
             row["val/d_overfit"] = means["training"] - means["accuracy_real"]
-        if "lr_psnr" in means:
+        if "lr_psnr" in means and not evaluates_consistency(trainer):
             row["val/lr_psnr"] = means["lr_psnr"]
         if not row:
             return
         pl_module.log_dict(row, logger=False, rank_zero_only=False)
         for logger in trainer.loggers:
             logger.log_metrics(row, step=trainer.global_step)
+
+
+def evaluates_consistency(trainer: pl.Trainer) -> bool:
+    """Whether the evaluation logs `val/lr_psnr` itself, of images rounded to 8 bits."""
+    evaluations = [callback for callback in trainer.callbacks if isinstance(callback, Evaluation)]  # type: ignore[attr-defined]
+    return any("lr_psnr" in evaluation.scores.validation for evaluation in evaluations)
 
 
 def corner_crops(hr: Tensor, sr: Tensor, side: int) -> list[tuple[Tensor, Tensor]]:

@@ -58,9 +58,9 @@ def build_backbone(architecture: str, weights: str | Path, setting: str) -> nn.M
         with torch.device("meta"):
             network = _without_head(torchvision.models.get_model(architecture, weights=None))
         if str(weights) == "imagenet":
-            _fill(network, _imagenet_state(architecture, setting), f"torchvision's {architecture}")
+            _fill(network, imagenet_state(architecture, setting), f"torchvision's {architecture}")
         else:
-            _fill(network, _file_state(weights, architecture, setting), str(weights))
+            _fill(network, file_state(weights, architecture, setting), str(weights))
     for module in network.modules():
         if hasattr(module, "inplace"):
             module.inplace = False  # type: ignore[assignment]
@@ -74,7 +74,12 @@ def _without_head(network: nn.Module) -> nn.Module:
     return network
 
 
-def _imagenet_state(architecture: str, setting: str) -> Mapping[str, Tensor]:
+def imagenet_state(architecture: str, setting: str) -> Mapping[str, Tensor]:
+    """Get torchvision's own weights of a classifier, downloaded once.
+
+    Raises:
+        UserError: they cannot be had; `setting` is the config key to name a file with.
+    """
     entry = torchvision.models.get_model_weights(architecture).DEFAULT
     try:
         return entry.get_state_dict(progress=False, check_hash=True)
@@ -87,7 +92,12 @@ def _imagenet_state(architecture: str, setting: str) -> Mapping[str, Tensor]:
         ) from error
 
 
-def _file_state(path: str | Path, architecture: str, setting: str) -> Mapping[str, Tensor]:
+def file_state(path: str | Path, architecture: str, setting: str) -> Mapping[str, Tensor]:
+    """Read the weights of a classifier from a file in torchvision's layout.
+
+    Raises:
+        UserError: there is no such file, or it cannot be read; `setting` is the config key that named it.
+    """
     if not Path(path).expanduser().is_file():
         raise UserError(
             f"{setting}={path} is not there: it takes imagenet, or a file with the weights of {architecture} in "

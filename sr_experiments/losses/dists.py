@@ -70,17 +70,24 @@ class DISTS(nn.Module):
         weights: of VGG16: `imagenet`, or a file in torchvision's layout.
         calibration: a file with `alpha` and `beta`, the authors' weights of the 1475 channels; None for the copy that
             torchmetrics 1.8 and later carry.
+        setting: the config key of this part, for messages.
 
     Raises:
         UserError: `weights` is `random`; by `load`: weights cannot be had.
     """
 
-    def __init__(self, weights: str | Path = "imagenet", calibration: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        weights: str | Path = "imagenet",
+        calibration: str | Path | None = None,
+        setting: str = "loss.terms.NAME.term",
+    ) -> None:
         super().__init__()
         if str(weights) == "random":
             raise UserError("DISTS on random weights would measure nothing: use imagenet or a file.")
         self.calibration = calibration
-        self.backbone = L2PooledVGG16(weights, setting="loss.terms.NAME.term")
+        self.setting = setting
+        self.backbone = L2PooledVGG16(weights, setting=setting)
         self._channel_weights: list[tuple[Tensor, Tensor]] = []
 
     def load(self) -> None:
@@ -103,20 +110,28 @@ class DISTS(nn.Module):
                 return file
         raise UserError(
             "DISTS needs its authors' alpha and beta: install torchmetrics 1.8 or later, which carries them, or name "
-            "their file with loss.terms.NAME.term.calibration=FILE."
+            f"their file with {self.setting}.calibration=FILE."
         )
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Two (B, 3, H, W) images in [0, 1] -> a scalar, 0 for equal images."""
-        self.load()
-        sr_features = self.backbone(sr, LAYERS)
+        sr_features = self.features(sr)
         with torch.no_grad():
-            hr_features = self.backbone(hr, LAYERS)
-        pairs = [(sr, hr), *((sr_features[name], hr_features[name]) for name in LAYERS)]
-        similarity = sr.new_zeros(len(sr))
-        for (x, y), (alpha, beta) in zip(pairs, self._channel_weights, strict=True):
-            means, structure = similarities(x, y)
-            similarity = similarity + (alpha.to(x) * means + beta.to(x) * structure).sum(dim=1)
+            hr_features = self.features(hr)
+        return self.compare(sr_features, hr_features)
+
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """What is compared of (B, 3, H, W) in [0, 1]: the image itself and its activations, by layer."""
+        self.load()
+        return {"image": image, **self.backbone(image, LAYERS)}
+
+    def compare(self, sr_features: Mapping[str, Tensor], hr_features: Mapping[str, Tensor]) -> Tensor:
+        """The `features` of two batches -> a scalar."""
+        similarity = torch.zeros(())
+        for name, (alpha, beta) in zip(("image", *LAYERS), self._channel_weights, strict=True):
+            x = sr_features[name]
+            means, structure = similarities(x, hr_features[name])
+            similarity = similarity.to(x) + (alpha.to(x) * means + beta.to(x) * structure).sum(dim=1)
         return (1 - similarity).mean()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,12 +30,15 @@ class LPIPS(nn.Module):
     Args:
         net: `alex` (the literature's choice for measuring), `vgg` (for training) or `squeeze`.
         weights: `imagenet`, or a file with the backbone's weights in torchvision's layout.
+        setting: the config key of this part, for messages.
 
     Raises:
         UserError: `net` is unknown, or `weights` is `random`; by `load`: weights cannot be had.
     """
 
-    def __init__(self, net: str = "vgg", weights: str | Path = "imagenet") -> None:
+    def __init__(
+        self, net: str = "vgg", weights: str | Path = "imagenet", setting: str = "loss.terms.NAME.term"
+    ) -> None:
         super().__init__()
         if net not in BACKBONES:
             raise UserError(f"net={net} of LPIPS is unknown: use {', '.join(BACKBONES)}.")
@@ -43,7 +47,7 @@ class LPIPS(nn.Module):
         self.net = net
         architecture, self.taps = BACKBONES[net]
         # Not called `layers`: these are its own, not those of the feature network that terms share.
-        self.backbone = FeatureNetwork(architecture, weights, setting="loss.terms.NAME.term")
+        self.backbone = FeatureNetwork(architecture, weights, setting=setting)
         self._linear: list[Tensor] = []
 
     def load(self) -> None:
@@ -62,14 +66,22 @@ class LPIPS(nn.Module):
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Two (B, 3, H, W) images in [0, 1] -> a scalar, 0 for equal images."""
-        self.load()
-        sr_features = self.backbone(sr, self.taps)
+        sr_features = self.features(sr)
         with torch.no_grad():
-            hr_features = self.backbone(hr, self.taps)
-        total = sr.new_zeros(len(sr))
+            hr_features = self.features(hr)
+        return self.compare(sr_features, hr_features)
+
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """What is compared of (B, 3, H, W) in [0, 1]: layer -> activations of unit length."""
+        self.load()
+        return {name: unit_length(features) for name, features in self.backbone(image, self.taps).items()}
+
+    def compare(self, sr_features: Mapping[str, Tensor], hr_features: Mapping[str, Tensor]) -> Tensor:
+        """The `features` of two batches -> a scalar."""
+        total = torch.zeros(())
         for name, linear in zip(self.taps, self._linear, strict=True):
-            squared = (unit_length(sr_features[name]) - unit_length(hr_features[name])) ** 2
-            total = total + (squared * linear.to(squared)).sum(dim=1).mean(dim=(1, 2))
+            squared = (sr_features[name] - hr_features[name]) ** 2
+            total = total.to(squared) + (squared * linear.to(squared)).sum(dim=1).mean(dim=(1, 2))
         return total.mean()
 
 

@@ -37,6 +37,7 @@ class ImageScores(Metric):
     higher_is_better = None
     is_differentiable = False
     values: Tensor
+    absent: Tensor
     count: Tensor
 
     def __init__(
@@ -50,14 +51,15 @@ class ImageScores(Metric):
         self.names = tuple(names)
         self.partial = partial
         self.add_state("values", torch.zeros(n_images, len(self.names), dtype=dtype), dist_reduce_fx="sum")
+        self.add_state("absent", torch.zeros(n_images, len(self.names), dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros(n_images, dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, index: int, values: Mapping[str, float]) -> None:
+    def update(self, index: int, values: Mapping[str, float | None]) -> None:
         """Add the scores of one image.
 
         Args:
             index: which image, from 0 to n_images - 1.
-            values: one number for each of the names.
+            values: one number for each of the names; None where a score cannot be taken of this image.
 
         Raises:
             IndexError: there is no such image.
@@ -67,11 +69,15 @@ class ImageScores(Metric):
             raise IndexError(f"image {index} of {len(self.count)} (counted from 0)")
         if set(values) != set(self.names):
             raise ValueError(f"expected scores named {sorted(self.names)}, got {sorted(values)}")
-        self.values[index] += self.values.new_tensor([values[name] for name in self.names])
+        row = [values[name] for name in self.names]
+        self.values[index] += self.values.new_tensor([0.0 if value is None else value for value in row])
+        self.absent[index] += self.absent.new_tensor([value is None for value in row])
         self.count[index] += 1
 
     def compute(self) -> dict[str, list[float | None]]:
         """List every score by name, image by image; all processes must call this, and all get the same.
+
+        A score that could not be taken of an image is None.
 
         Raises:
             UserError: images were never scored, and `partial` is off.
@@ -84,11 +90,15 @@ class ImageScores(Metric):
                 "of it (for example, without limit_val_batches or limit_test_batches)."
             )
         means = (self.values / self.count[:, None]).tolist()
-        seen = [row if times else [None] * len(row) for row, times in zip(means, count, strict=True)]
-        return {name: [row[column] for row in seen] for column, name in enumerate(self.names)}
+        # An image that was never seen has no score at all.
+        known = ((self.absent == 0) & (self.count[:, None] > 0)).tolist()
+        return {
+            name: [row[column] if has[column] else None for row, has in zip(means, known, strict=True)]
+            for column, name in enumerate(self.names)
+        }
 
     def means(self) -> dict[str, float]:
-        """Average every score over the images; calls `compute`, so all processes must call it.
+        """Average every score over the images that have it; calls `compute`, so all processes must call it.
 
         An infinite PSNR (see `Protocol.score`) makes its mean infinite; without any image a mean is nan.
         """

@@ -83,10 +83,22 @@ class Protocol:
                 f"an image of {_size(hr)} pixels is too small to be scored: cutting {self.border} from every side must "
                 f"leave at least {WINDOW}x{WINDOW}. Leave it out or choose a smaller border."
             )
-        keep_gray = self.gray == "keep" and (is_gray or hr.shape[0] == 1)
+        is_gray = is_gray or hr.shape[0] == 1
         with torch.autocast(hr.device.type, enabled=False):  # float32 on MPS must not become float16
-            upscaled, original = (self._cut(self._plane(image, keep_gray)) for image in (sr, hr))
+            upscaled, original = (self.plane(image, is_gray) for image in (sr, hr))
             return {"psnr": psnr(upscaled, original).item(), "ssim": ssim(upscaled, original).item()}
+
+    def plane(self, image: Tensor, is_gray: bool = False) -> Tensor:
+        """Reduce an image to what is scored.
+
+        Args:
+            image: (3, H, W) or (1, H, W), floating point in [0, 1].
+            is_gray: whether the original is a gray file.
+
+        Returns:
+            (1 or 3, H - 2 * border, W - 2 * border) on the scale 0..255, in float64 (on MPS float32).
+        """
+        return self._cut(self._plane(image, is_gray and self.gray == "keep"))
 
     def _plane(self, image: Tensor, keep_gray: bool) -> Tensor:
         """Reduce an image to what is scored: (1 or 3, H, W) on the scale 0..255."""

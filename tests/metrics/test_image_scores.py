@@ -52,6 +52,21 @@ def test_missing_images_are_an_error_unless_allowed() -> None:
     assert scores.means()["psnr"] == pytest.approx((PSNR[0] + PSNR[4]) / 2)
 
 
+def test_a_score_that_an_image_does_not_have_is_left_out_of_the_mean() -> None:
+    scores = ImageScores(3, names=["psnr", "ms_ssim"])
+    for index, value in enumerate([0.5, None, 0.7]):
+        scores.update(index, {"psnr": PSNR[index], "ms_ssim": value})
+    scores.update(1, {"psnr": PSNR[1], "ms_ssim": None})
+    assert scores.compute() == {"psnr": PSNR[:3], "ms_ssim": [0.5, None, 0.7]}
+    assert scores.means()["ms_ssim"] == pytest.approx(0.6)
+    nowhere = ImageScores(1, names=["ms_ssim"])
+    nowhere.update(0, {"ms_ssim": None})
+    assert math.isnan(nowhere.means()["ms_ssim"])
+    # What came out as no number is not what could not be taken: it must spoil the mean.
+    scores.update(0, {"psnr": math.nan, "ms_ssim": 0.5})
+    assert math.isnan(scores.means()["psnr"])
+
+
 def test_reset_forgets() -> None:
     scores = fill(ImageScores(5), [0, 1, 2, 3, 4])
     scores.compute()

@@ -113,11 +113,13 @@ def recorded_study(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    directions = ["maximize" if direction == "max" else "minimize" for direction in settings.directions]
+    ways = optuna.study.StudyDirection
+    directions = [ways.MAXIMIZE if direction == "max" else ways.MINIMIZE for direction in settings.directions]
     study = optuna.create_study(directions=directions, sampler=optuna.samplers.TPESampler(seed=seed))
     for entry in entries:
-        values = [score(dict(entry), metric, settings.set_name) for metric in settings.metrics]
-        if entry["status"] != "finished" or None in values:
+        scores = [score(dict(entry), metric, settings.set_name) for metric in settings.metrics]
+        values = [value for value in scores if value is not None]
+        if entry["status"] != "finished" or len(values) < len(scores):
             continue
         found = {name: read(space[name], text) for name, text in entry["point"].items()}
         try:

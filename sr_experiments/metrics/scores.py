@@ -1,0 +1,280 @@
+"""The scores beside PSNR and SSIM: which are taken when, of what, and what happens where one cannot be had."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import logging
+import re
+import socket
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from sr_experiments.degradations.eightbit import round_to_8bit, working_dtype
+from sr_experiments.errors import UserError
+from sr_experiments.metrics.directions import higher_is_better
+from sr_experiments.metrics.protocol import Protocol
+
+log = logging.getLogger(__name__)
+
+# Names that an evaluation gives itself.
+TAKEN = (*Protocol.metrics, "similarity", "bicubic", "images", "unavailable")
+
+# A machine without a network must not wait for weights until its own patience ends, which may take minutes.
+PATIENCE_SECONDS = 20.0
+
+Perceptual = Literal["auto", "required", "off", False]
+
+
+class Pair:
+    """One enlarged image and what it is scored against; each attribute is made when a score first asks for it.
+
+    Attributes:
+        sr: the enlarged image as it would be saved and read again, (1, 3, H, W) in [0, 1].
+        hr: the original, likewise.
+        lr: what was enlarged, (1, 3, h, w).
+        name: of the image in its set.
+    """
+
+    def __init__(
+        self, sr: Tensor, batch: Mapping[str, Any], protocol: Protocol, degradation: Callable[..., Tensor]
+    ) -> None:
+        """Take one evaluated batch of one image; `sr` stands in for what the batch holds under that name."""
+        self.sr = _as_saved(sr)
+        self.hr = _as_saved(batch["hr"])
+        self.lr: Tensor = batch["lr"]
+        self.name: str = batch["name"][0]
+        self._is_gray = bool(batch["gray"])
+        self._key = batch.get("key")
+        self._protocol = protocol
+        self._degradation = degradation
+
+    @cached_property
+    def sr_plane(self) -> Tensor:
+        """What the protocol scores of `sr`, (1 or 3, H - 2 * border, W - 2 * border) on the scale 0..255."""
+        return self._protocol.plane(self.sr[0], self._is_gray)
+
+    @cached_property
+    def hr_plane(self) -> Tensor:
+        """What the protocol scores of `hr`, likewise."""
+        return self._protocol.plane(self.hr[0], self._is_gray)
+
+    @cached_property
+    def degraded(self) -> Tensor:
+        """What the degradation makes of `sr`, (1, 3, h, w)."""
+        return self._degradation(self.sr, self._key)
+
+
+INPUTS = ("sr", "hr", "lr", "name", "sr_plane", "hr_plane", "degraded")
+
+
+class Scores:
+    """Scores of an image, chosen by name from parts that are modules.
+
+    A part takes what its `forward` names, see `Pair`, and returns one number. What else it may have:
+
+    - `features(image)`, a dict of tensors, and `compare(sr_features, hr_features)` instead of `forward`: the features
+      of every HR image are taken once and kept.
+    - `load()`, where it needs weights: if they cannot be had, its scores are None, and that is said once.
+    - `meet(backbones)`: is told the classifiers that the loss of the training looks at.
+    - `higher_is_better`, unless its name is among those of `directions`.
+
+    A part that raises a `UserError` cannot score this image, whose score is None; that is said once, too.
+
+    Args:
+        parts: name -> module.
+        validation: the names of those that are taken in validations.
+        test: the names of those that are taken in the test.
+        perceptual: `auto` takes scores that need weights where these can be had, `required` refuses to start without
+            them, `off` leaves such scores out.
+        cache_megabytes: how much memory the features of HR images may take in all; those of images beyond it are taken
+            anew every time. They are kept where they were made, on the GPU if there is one.
+
+    Attributes:
+        unavailable: name -> why a score cannot be had; filled by `load`.
+
+    Raises:
+        UserError: a name is unknown, taken, or nobody says which way it is better, or a part is no module.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, nn.Module],
+        validation: Sequence[str] = (),
+        test: Sequence[str] = (),
+        perceptual: Perceptual = "auto",
+        cache_megabytes: int = 256,
+    ) -> None:
+        if cache_megabytes < 0:
+            raise UserError(f"scores.cache_megabytes={cache_megabytes} must not be negative.")
+        if perceptual not in ("auto", "required", "off", False):
+            raise UserError(f"perceptual={perceptual} is unknown: use auto, required or off.")
+        for name in dict.fromkeys((*validation, *test)):
+            _check_part(name, parts)
+        self.parts = dict(parts)
+        # YAML reads a bare `off` as false.
+        is_off = perceptual in ("off", False)
+        self.validation, self.test = (
+            tuple(name for name in dict.fromkeys(names) if not (is_off and needs_weights(parts[name])))
+            for names in (validation, test)
+        )
+        self.is_required = perceptual == "required"
+        self.unavailable: dict[str, str] = {}
+        self._takes = {
+            name: [] if hasattr(part, "features") else list(inspect.signature(part.forward).parameters)
+            for name, part in self.parts.items()
+            if name in self.chosen
+        }
+        self._hr_features = FeatureCache(cache_megabytes * 2**20)
+        self._said: set[tuple[str, str]] = set()
+
+    @property
+    def chosen(self) -> list[str]:
+        """The names of all scores that will be taken at some time."""
+        return list(dict.fromkeys((*self.validation, *self.test)))
+
+    def load(self, device: torch.device) -> None:
+        """Read the weights of all chosen parts, and move them to the device on which images will be scored."""
+        for name in self.chosen:
+            part: Any = self.parts[name].to(device).eval().requires_grad_(False)
+            if needs_weights(part) and name not in self.unavailable:
+                try:
+                    with _bounded_waiting():
+                        part.load()
+                except UserError as error:
+                    self.unavailable[name] = str(error)
+
+    def meet(self, backbones: Collection[str]) -> None:
+        """Tell the chosen parts which classifiers the loss of the training looks at, by torchvision's names.
+
+        Raises:
+            UserError: a score would mean nothing after such a training.
+        """
+        for name in self.chosen:
+            part: Any = self.parts[name]
+            if hasattr(part, "meet"):
+                part.meet(backbones)
+
+    def settle(self, agree: Callable[[bool], bool] = bool) -> None:
+        """Give up scores that some process cannot have; they are named once. All processes must call this.
+
+        Args:
+            agree: turns what is so in this process into whether it is so in all of them.
+
+        Raises:
+            UserError: weights cannot be had, and `perceptual` is `required`.
+        """
+        for name in self.chosen:
+            if needs_weights(self.parts[name]) and not agree(name not in self.unavailable):
+                self.unavailable.setdefault(name, "another process could not load its weights.")
+        for name, reason in self.unavailable.items():
+            if self.is_required:
+                raise UserError(f"perceptual=required, but {name} is unavailable: {reason}")
+            self._say(name, "", f"{name} is unavailable and recorded as null: {reason}")
+
+    def __call__(self, names: Collection[str], pair: Pair, place: object) -> dict[str, float | None]:
+        """Score one image.
+
+        Args:
+            names: of the scores.
+            pair: the image.
+            place: identifies the HR image; the same one must be the same image.
+        """
+        return {name: None if name in self.unavailable else self._score(name, pair, place) for name in names}
+
+    def _score(self, name: str, pair: Pair, place: object) -> float | None:
+        part: Any = self.parts[name]
+        try:
+            if hasattr(part, "features"):
+                hr_features = self._hr_features.get((name, place), lambda: part.features(pair.hr))
+                value = part.compare(part.features(pair.sr), hr_features)
+            else:
+                value = part(**{key: getattr(pair, key) for key in self._takes[name]})
+            return float(value)
+        except UserError as error:
+            # Sizes differ from image to image; what is said once is what remains without them.
+            kind = re.sub(r"\d+", "", str(error))
+            self._say(name, kind, f"{name} of {pair.name} and of images like it is recorded as null: {error}")
+            return None
+
+    def _say(self, name: str, kind: str, message: str) -> None:
+        if (name, kind) not in self._said:
+            self._said.add((name, kind))
+            log.warning("%s", message)
+
+
+class FeatureCache:
+    """Keeps features until a budget of memory is used up; what came first stays.
+
+    Images come round in the same order every time, so that dropping the oldest would never keep any.
+
+    Args:
+        budget: bytes.
+
+    Attributes:
+        used: bytes.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self.used = 0
+        self.kept: dict[object, Mapping[str, Tensor]] = {}
+
+    def get(self, place: object, make: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+        """The features at a place, which are made where they are not there."""
+        if place in self.kept:
+            return self.kept[place]
+        made = make()
+        size = sum(value.numel() * value.element_size() for value in made.values())
+        if self.used + size <= self.budget:
+            self.kept[place] = made
+            self.used += size
+        return made
+
+
+def needs_weights(part: nn.Module) -> bool:
+    """Whether a score cannot be taken before weights are read."""
+    return hasattr(part, "load")
+
+
+def _as_saved(image: Tensor) -> Tensor:
+    levels = round_to_8bit(image.to(working_dtype(image.device)) * 255)
+    return levels.float() / 255
+
+
+def _check_part(name: str, parts: Mapping[str, Any]) -> None:
+    if name in TAKEN or "/" in name or name.startswith("bicubic_"):
+        raise UserError(f"scores.parts.{name}: this name has another meaning; give the score another one.")
+    if name not in parts:
+        near = difflib.get_close_matches(name, parts, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise UserError(f"There is no score {name}.{hint} There are: {', '.join(parts) or 'none'}.")
+    part = parts[name]
+    if not isinstance(part, nn.Module):
+        raise UserError(f"scores.parts.{name} must have a _target_ that is a torch module.")
+    direction = getattr(part, "higher_is_better", higher_is_better(name))
+    if direction is None:
+        raise UserError(
+            f"scores.parts.{name}: nobody knows whether more of it is better; give {type(part).__name__} the attribute "
+            "higher_is_better."
+        )
+    if hasattr(part, "features"):
+        return
+    unknown = [key for key in inspect.signature(part.forward).parameters if key not in INPUTS]
+    if unknown:
+        raise UserError(f"scores.parts.{name} asks for {', '.join(unknown)}; what it can have is {', '.join(INPUTS)}.")
+
+
+@contextmanager
+def _bounded_waiting() -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,308 @@
+"""Run folders, read as they lie on the disk: finished, failed, or still being written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from sr_experiments.report.curves import read_curves
+
+# What a run folder contains is not searched for further runs.
+NOT_SEARCHED = ("checkpoints", "images", "wandb")
+
+# A run without results whose files changed less than this many seconds ago is taken to be going on.
+FRESH = 900
+
+# Overrides that say where and how a run was made, not what it is.
+NOT_IDENTITY = re.compile(r"(seed|resume|hydra|paths|logger)([./@]|$)")
+
+# libyaml where PyYAML has it: ten times faster on the configs of a large sweep.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass
+class Run:
+    """One run as its folder describes it.
+
+    Attributes:
+        folder: the run folder, absolute.
+        label: its path below the folder that was asked for.
+        status: finished, failed, interrupted, running or unfinished.
+        error: why it failed, where it says so.
+        config: the composed config, plain, with its interpolations as they were written.
+        overrides: what the command line said, without the keys that belong to Hydra or to resuming.
+        choices: the options that were chosen from the config groups, where they are recorded.
+        command: what reproduces the run, and `cwd` where it was given.
+        results: what `results.json` holds; empty where there is none.
+        tests: set -> metric -> mean; of the last validation where there is no test yet.
+        are_final: whether `tests` comes from the test.
+        curves: logged value -> [steps, values].
+        images: set -> names of the images that are there.
+        notes: what was wrong with its files.
+    """
+
+    folder: Path
+    label: str
+    status: str
+    error: str
+    config: dict[str, Any]
+    overrides: dict[str, Any]
+    choices: dict[str, Any]
+    command: str
+    cwd: str
+    results: dict[str, Any]
+    tests: dict[str, dict[str, float | None]]
+    are_final: bool
+    curves: dict[str, list[list[float]]]
+    images: dict[str, list[str]]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def scale(self) -> Any:
+        """The enlargement."""
+        return self.results.get("scale", resolved(self.config, "scale"))
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """The protocol of its numbers; of a run without results, what its config asks for."""
+        stamp = self.results.get("protocol")
+        if isinstance(stamp, dict):
+            return stamp
+        asked = {key: resolved(self.config, f"metrics.{key}") for key in ("channel", "border", "gray")}
+        return {**asked, "rounding": "8bit"}
+
+    @property
+    def seed(self) -> Any:
+        """The seed, which sets runs of one row apart."""
+        return self.config.get("seed")
+
+    @property
+    def steps(self) -> int | None:
+        """Generator updates: in the end, or so far."""
+        logged = [int(steps[-1]) for steps, _ in self.curves.values() if steps]
+        return self.results.get("steps", max(logged, default=None))
+
+    def image(self, of: str, name: str) -> Path:
+        """Where an image of a set lies."""
+        return self.folder / "images" / of / f"{name}.png"
+
+
+def find_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
+    """Read all runs at any depth below some folders.
+
+    Returns:
+        The runs in the order of their paths, each once, and what could not be read, a sentence each.
+    """
+    runs: dict[Path, Run] = {}
+    notes: list[str] = []
+    for given in folders:
+        root = given.expanduser().resolve()
+        if not root.is_dir():
+            notes.append(f"{given} is no folder: left out.")
+            continue
+        found = list(run_folders(root))
+        if not found:
+            notes.append(f"{given} is no run folder and holds none (no .hydra/config.yaml at any depth): left out.")
+        for folder in found:
+            label = folder.relative_to(root).as_posix() if folder != root else root.name
+            try:
+                runs.setdefault(folder, read_run(folder, label))
+            except (OSError, ValueError, yaml.YAMLError) as error:
+                reason = " ".join(str(error).split())
+                notes.append(f"{label}: its .hydra/config.yaml cannot be read ({reason}): left out.")
+    return list(runs.values()), notes
+
+
+def run_folders(root: Path) -> Iterator[Path]:
+    """Folders with a `.hydra/config.yaml`, in order."""
+    for current, folders, _ in os.walk(root):
+        here = Path(current)
+        if ".hydra" in folders and (here / ".hydra" / "config.yaml").is_file():
+            yield here
+        folders[:] = sorted(name for name in folders if name not in NOT_SEARCHED and not name.startswith("."))
+
+
+def read_run(folder: Path, label: str) -> Run:
+    """Read one run folder.
+
+    Raises:
+        ValueError: the config is no mapping.
+        OSError: the config cannot be opened.
+        yaml.YAMLError: the config is no YAML.
+    """
+    notes: list[str] = []
+    config = _yaml(folder / ".hydra" / "config.yaml")
+    if not isinstance(config, dict):
+        raise ValueError("it holds no mapping")
+    results = _results(folder, notes)
+    words = _overrides(folder, results, notes)
+    hydra = _hydra(folder)
+    curves = read_curves(folder / "metrics.csv", notes)
+    tests = _test_means(results)
+    means = tests or _validation_means(curves)
+    name = hydra.get("job", {}).get("config_name", "train")
+    program = {"train": "sr-train", "eval": "sr-eval"}.get(name, f"sr-{name}")
+    kept = [word for word in words if not re.match(r"[+~]*(resume|hydra\.)", word)]
+    status, error = _status(folder, results)
+    return Run(
+        folder=folder,
+        label=label,
+        status=status,
+        error=error,
+        config=config,
+        overrides=dict(_key_and_value(word) for word in kept),
+        choices=hydra.get("runtime", {}).get("choices") or {},
+        command=shlex.join([program, *kept]),
+        cwd=str(hydra.get("runtime", {}).get("cwd") or ""),
+        results=results,
+        tests=means,
+        are_final=bool(tests),
+        curves=curves,
+        images=_images(folder, means),
+        notes=notes,
+    )
+
+
+def is_identity(key: str) -> bool:
+    """Whether a key of the config is part of what a run is: neither its seed nor where its files go."""
+    return not NOT_IDENTITY.match(key)
+
+
+def resolved(config: dict[str, Any], key: str) -> Any:
+    """The value of a dotted key, plain references to other keys followed; None where there is none."""
+    for _ in range(5):
+        value: Any = config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        reference = re.fullmatch(r"\$\{([\w.]+)\}", value) if isinstance(value, str) else None
+        if reference is None:
+            return value
+        key = reference[1]
+    return None
+
+
+def followed(config: dict[str, Any], node: Any) -> Any:
+    """A part of the config in which plain references to other keys are replaced by their values."""
+    if isinstance(node, dict):
+        return {key: followed(config, value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [followed(config, value) for value in node]
+    reference = re.fullmatch(r"\$\{([\w.]+)\}", node) if isinstance(node, str) else None
+    return resolved(config, reference[1]) if reference else node
+
+
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Dotted key -> plain value of nested mappings; lists stay whole."""
+    if not isinstance(config, dict) or not config:
+        return {prefix: config}
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return found
+
+
+def _yaml(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+
+
+def _results(folder: Path, notes: list[str]) -> dict[str, Any]:
+    path = folder / "results.json"
+    if not path.exists():
+        return {}
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        results = None
+    if not isinstance(results, dict):
+        notes.append("results.json is damaged or half-written: its numbers are left out.")
+        return {}
+    return results
+
+
+def _overrides(folder: Path, results: dict[str, Any], notes: list[str]) -> list[str]:
+    try:
+        words = _yaml(folder / ".hydra" / "overrides.yaml")
+    except (OSError, ValueError, yaml.YAMLError):
+        words = results.get("overrides")
+        if words is None:
+            notes.append(".hydra/overrides.yaml cannot be read: the command is not known.")
+    return [str(word) for word in words] if isinstance(words, list) else []
+
+
+def _hydra(folder: Path) -> dict[str, Any]:
+    try:
+        return _yaml(folder / ".hydra" / "hydra.yaml")["hydra"] or {}
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return {}
+
+
+def _key_and_value(word: str) -> tuple[str, Any]:
+    key, separator, text = word.partition("=")
+    if word.startswith("~"):
+        return key[1:], "(left out)"
+    try:
+        value = yaml.load(text, Loader=LOADER) if separator else None
+    except yaml.YAMLError:
+        value = text
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = float(value)  # YAML takes 1e-3 for a text
+    return key.lstrip("+"), value
+
+
+def _status(folder: Path, results: dict[str, Any]) -> tuple[str, str]:
+    if results:
+        return str(results.get("status", "unfinished")), str(results.get("error") or "")
+    files = [folder / "metrics.csv", folder / "checkpoints" / "last.ckpt", folder / ".hydra" / "config.yaml"]
+    newest = max((file.stat().st_mtime for file in files if file.exists()), default=0)
+    return ("running" if time.time() - newest < FRESH else "unfinished"), ""
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _test_means(results: dict[str, Any]) -> dict[str, dict[str, float | None]]:
+    test = results.get("test")
+    if not isinstance(test, dict):
+        return {}
+    return {
+        str(name): {key: _number(value) for key, value in of.items() if not isinstance(value, dict | list)}
+        for name, of in test.items()
+        if isinstance(of, dict)
+    }
+
+
+def _validation_means(curves: dict[str, list[list[float]]]) -> dict[str, dict[str, float | None]]:
+    """What the last validation found, set by set: `val/SET/METRIC`, where SET may have slashes in it."""
+    means: dict[str, dict[str, float | None]] = {}
+    for name, (_, values) in curves.items():
+        kind, _, rest = name.partition("/")
+        of, _, metric = rest.rpartition("/")
+        if kind == "val" and of and values:
+            means.setdefault(of, {})[metric] = values[-1]
+    return means
+
+
+def _images(folder: Path, sets: Iterable[str]) -> dict[str, list[str]]:
+    """The images of sets that have numbers, and of other folders beside theirs; a set's name may have slashes."""
+    root = folder / "images"
+    others = [path.name for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
+    known = set(sets)
+    found: dict[str, list[str]] = {}
+    for of in sorted(known | {name for name in others if not any(of.startswith(f"{name}/") for of in known)}):
+        paths = (path.relative_to(root / of).with_suffix("") for path in (root / of).rglob("*.png"))
+        names = sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
+        if names:
+            found[of] = names
+    return found
