@@ -18,7 +18,7 @@ from torch import Tensor
 from sr_experiments.degradations.eightbit import round_to_8bit, working_dtype
 from sr_experiments.degradations.kernels import KERNELS
 from sr_experiments.degradations.options import check_choice
-from sr_experiments.degradations.resampling import Taps, apply_along
+from sr_experiments.degradations.resampling import Taps, apply_along, inside
 
 Border = Literal["clamp", "symmetric"]
 Rounding = Literal["per_axis", "final", "none"]
@@ -40,7 +40,7 @@ def imresize(
         image: (..., H, W), floating point; in [0, 1] if `rounding` is on, any range otherwise.
         scale: output size / input size, for both axes or for (vertical, horizontal); the output length is rounded up.
         size: output (height, width) in place of `scale`.
-        kernel: 'cubic' (a = -0.5), 'linear' or 'lanczos3'.
+        kernel: 'cubic' (a = -0.5), 'linear', 'lanczos3' or 'box'.
         antialias: stretch the kernel when shrinking; never matters when enlarging.
         border: beyond the edge, 'clamp' repeats the last pixel, 'symmetric' mirrors the image (abc|cba).
         rounding: where values are rounded to 8 bits, halves up: 'per_axis' is what MATLAB does to uint8 images,
@@ -145,9 +145,4 @@ def axis_taps(length: int, out_length: int, scale: float, kernel: str, antialias
     indices = first[:, None] + np.arange(math.ceil(width / stretch) + 2)
     weights = function(stretch * (centre[:, None] - indices))
     weights /= weights.sum(axis=1, keepdims=True)
-    if border == "clamp":
-        indices = indices.clip(0, length - 1)
-    else:
-        phase = indices % (2 * length)
-        indices = np.minimum(phase, 2 * length - 1 - phase)
-    return Taps(indices, weights)
+    return Taps(inside(indices, length, border), weights)

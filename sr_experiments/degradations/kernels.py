@@ -36,4 +36,14 @@ def lanczos3(x: Array) -> Array:
     return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
 
 
-KERNELS = {"linear": Kernel(linear, 2), "cubic": Kernel(cubic, 4), "lanczos3": Kernel(lanczos3, 6)}
+def box(x: Array) -> Array:
+    """Evaluate the kernel of the mean over one pixel; of two pixels at the same distance the later one counts."""
+    return ((x >= -0.5) & (x < 0.5)).astype(np.float64)
+
+
+KERNELS = {
+    "linear": Kernel(linear, 2),
+    "cubic": Kernel(cubic, 4),
+    "lanczos3": Kernel(lanczos3, 6),
+    "box": Kernel(box, 1),
+}

@@ -16,16 +16,22 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from sr_experiments.degradations.base import Degradation
 from sr_experiments.degradations.eightbit import round_to_8bit, working_dtype
-from sr_experiments.degradations.kernels import KERNELS
+from sr_experiments.degradations.kernels import KERNELS, Kernel
 from sr_experiments.degradations.options import check_choice, check_scale
 from sr_experiments.degradations.resampling import Taps, apply_along
 
-PillowKernel = Literal["bicubic", "lanczos"]
+PillowKernel = Literal["nearest", "area", "bilinear", "bicubic", "lanczos"]
 
-_KERNEL_NAMES = {"bicubic": "cubic", "lanczos": "lanczos3"}
+_KERNELS = {
+    "area": Kernel(lambda x: ((x > -0.5) & (x <= 0.5)).astype(np.float64), 1),  # Pillow's BOX: of a tie the earlier one
+    "bilinear": KERNELS["linear"],
+    "bicubic": KERNELS["cubic"],
+    "lanczos": KERNELS["lanczos3"],
+}
 _ONE = 2 ** (32 - 8 - 2)  # the weight 1.0 in Pillow's fixed point: 8 bits are the pixel's, 2 are for overshoot
 
 
@@ -35,7 +41,7 @@ def pillow_resize(image: Tensor, size: tuple[int, int], kernel: PillowKernel = "
     Args:
         image: (..., H, W), floating point in [0, 1]; taken for an 8-bit image, that is rounded to one if it is not.
         size: output (height, width).
-        kernel: 'bicubic' or 'lanczos'.
+        kernel: 'nearest', 'area' (Pillow's BOX), 'bilinear', 'bicubic' or 'lanczos'.
 
     Returns:
         (..., height, width) of the dtype of `image`, on 8-bit levels, equal to Pillow's (on MPS, which has no
@@ -66,8 +72,12 @@ def _matrix(length: int, out_length: int, kernel: str, device: torch.device, dty
 
 def _fixed_point_taps(length: int, out_length: int, kernel: str) -> Taps:
     """Input pixels and whole-number weights, of sum about `_ONE`, for every output pixel along an axis."""
-    function, width = KERNELS[_KERNEL_NAMES[kernel]]
     scale = length / out_length
+    if kernel == "nearest":
+        # Pillow adds up the places step by step, with the rounding errors that this brings.
+        nearest = np.cumsum([scale * 0.5] + [scale] * (out_length - 1)).astype(np.int64)
+        return Taps(nearest[:, None], np.full((out_length, 1), float(_ONE)))
+    function, width = _KERNELS[kernel]
     stretch = max(scale, 1.0)
     support = width / 2 * stretch
     centre = (np.arange(out_length) + 0.5) * scale
@@ -81,12 +91,12 @@ def _fixed_point_taps(length: int, out_length: int, kernel: str) -> Taps:
     return Taps(indices.clip(None, length - 1), fixed)
 
 
-class PillowResize(nn.Module):
+class PillowResize(Degradation):
     """Shrink a batch as Pillow's `Image.resize` does.
 
     Args:
         scale: how many times smaller LR is than HR, at least 1.
-        kernel: 'bicubic' or 'lanczos'.
+        kernel: 'nearest', 'area' (Pillow's BOX), 'bilinear', 'bicubic' or 'lanczos'.
 
     Raises:
         UserError: an option is not one of those named above.

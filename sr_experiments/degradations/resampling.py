@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+Continuation = Literal["clamp", "symmetric", "mirror", "wrap"]
+
+
+def inside(indices: NDArray[np.int64], length: int, border: str) -> NDArray[np.int64]:
+    """The pixels of an axis of `length` that stand for the pixels `indices`, which may lie beyond its ends.
+
+    Args:
+        indices: any shape.
+        length: at least 1.
+        border: 'clamp' repeats the last pixel (aab), 'symmetric' mirrors the image (baab), 'mirror' does so about the
+            centre of the last pixel (cbabc), 'wrap' begins again at the other end.
+    """
+    if border == "clamp":
+        return indices.clip(0, length - 1)
+    if border == "wrap":
+        return indices % length
+    if border == "symmetric":
+        phase = indices % (2 * length)
+        return np.minimum(phase, 2 * length - 1 - phase)
+    period = max(2 * length - 2, 1)
+    phase = indices % period
+    return np.minimum(phase, period - phase)
 
 
 class Taps(NamedTuple):

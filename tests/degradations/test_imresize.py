@@ -166,7 +166,7 @@ def test_crop_with_margin_equals_cut_of_the_whole(
     torch.testing.assert_close(inner, cut, rtol=0, atol=0 if rounding != "none" else 1e-6)
 
 
-@pytest.mark.parametrize("kernel", ["cubic", "linear", "lanczos3"])
+@pytest.mark.parametrize("kernel", ["cubic", "linear", "lanczos3", "box"])
 @pytest.mark.parametrize("border", ["clamp", "symmetric"])
 @pytest.mark.parametrize("size", [(3, 40), (7, 7), (1, 1), (11, 5)])
 def test_constant_stays_constant(kernel: str, border: str, size: tuple[int, int]) -> None:

@@ -11,7 +11,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_experiments.errors import UserError
-from sr_experiments.upsamplers import Interpolation, MetaUpscale, ResizeConv, SubPixel, Transposed, Upsampler
+from sr_experiments.upsamplers import (
+    Carafe,
+    DySample,
+    Interpolation,
+    MetaUpscale,
+    ResizeConv,
+    SubPixel,
+    Transposed,
+    Upsampler,
+)
 from sr_experiments.upsamplers.base import in_stages
 
 SCALES = [2, 3, 4, 6, 8]
@@ -26,6 +35,8 @@ LEARNED: dict[str, Any] = {
     "transposed_overlap": partial(Transposed, overlap=4, single_step=True),
     "transposed_tiles": partial(Transposed, overlap=0),
     "subpixel_grouped": partial(SubPixel, groups=2),
+    "carafe": partial(Carafe, hidden=4),
+    "dysample": partial(DySample, groups=2),
 }
 
 
@@ -332,3 +343,109 @@ def test_meta_upscale_activates_features_and_not_images() -> None:
     features = MetaUpscale(channels=2, scale=2, activation=nn.ReLU)
     assert features(torch.randn(1, 2, 5, 5)).min() == 0
     assert isinstance(MetaUpscale(channels=2, scale=2, out_channels=2, activation=nn.ReLU).activation, nn.Identity)
+
+
+# content-aware reassembly
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_carafe_equals_a_direct_loop(scale: int) -> None:
+    torch.manual_seed(0)
+    upsampler = Carafe(channels=2, scale=scale, hidden=4, kernel=3).double()
+    reassembly = upsampler.layers[0]
+    x = torch.rand(1, 2, 4, 5, dtype=torch.float64)
+    hidden = F.conv2d(x, reassembly.compress.weight, reassembly.compress.bias)
+    numbers = F.conv2d(hidden, reassembly.encode.weight, reassembly.encode.bias, padding=1)[0]
+    padded, result = F.pad(x, (1, 1, 1, 1)), reassembly(x)
+    assert result.shape == (1, 2, 4 * scale, 5 * scale)
+    for row in range(4 * scale):
+        for column in range(5 * scale):
+            top, left = row // scale, column // scale
+            phase = row % scale * scale + column % scale
+            weights = numbers.view(9, scale**2, 4, 5)[:, phase, top, left].softmax(0).view(3, 3)
+            expected = (padded[0, :, top : top + 3, left : left + 3] * weights).sum((1, 2))
+            assert torch.allclose(result[0, :, row, column], expected)
+    conv = upsampler.layers[1]
+    assert torch.allclose(upsampler(x), F.conv2d(result, conv.weight, conv.bias, padding=1))
+
+
+def test_carafe_has_the_layers_of_the_paper() -> None:
+    shapes = [tuple(p.shape) for p in Carafe(channels=256, scale=2).layers[0].parameters()]
+    assert shapes == [(64, 256, 1, 1), (64,), (100, 64, 3, 3), (100,)]
+
+
+def test_carafe_keeps_a_constant_inside_and_refuses_even_kernels() -> None:
+    torch.manual_seed(0)
+    reassembly = Carafe(channels=2, scale=2, hidden=4).layers[0]
+    result = interior(reassembly(torch.full((1, 2, 9, 9), 0.7)), 2)
+    assert torch.allclose(result, torch.full_like(result, 0.7))
+    with pytest.raises(UserError, match="kernel=4 must be an odd number"):
+        Carafe(channels=2, scale=2, kernel=4)
+    with pytest.raises(UserError, match="encoder_kernel=0 must be an odd number"):
+        Carafe(channels=2, scale=2, encoder_kernel=0)
+
+
+# sampling at learned points
+
+
+def bilinear_at(image: Tensor, x: float, y: float) -> Tensor:
+    """One point of (C, H, W), pixel centres at halves, the last pixel repeated beyond the border."""
+    height, width = image.shape[-2:]
+    x, y = min(max(x - 0.5, 0), width - 1), min(max(y - 0.5, 0), height - 1)
+    left, top = min(int(x), width - 2), min(int(y), height - 2)
+    a, b = x - left, y - top
+    upper = image[:, top, left] * (1 - a) + image[:, top, left + 1] * a
+    return upper * (1 - b) + (image[:, top + 1, left] * (1 - a) + image[:, top + 1, left + 1] * a) * b
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("scale", [2, 3])
+def test_dysample_equals_a_direct_loop(scale: int, dynamic: bool) -> None:
+    torch.manual_seed(0)
+    sampling = DySample(channels=4, scale=scale, groups=2, dynamic=dynamic).double().layers[0]
+    nn.init.normal_(sampling.offset.weight)
+    nn.init.normal_(sampling.offset.bias)
+    if dynamic:
+        nn.init.normal_(sampling.scope.weight)
+    x = torch.rand(2, 4, 3, 5, dtype=torch.float64)
+    result = sampling(x)
+    for sample in range(2):
+        numbers = torch.einsum("oc,chw->ohw", sampling.offset.weight[:, :, 0, 0], x[sample])
+        numbers = numbers + sampling.offset.bias[:, None, None]
+        if dynamic:
+            numbers = numbers * torch.einsum("oc,chw->ohw", sampling.scope.weight[:, :, 0, 0], x[sample]).sigmoid() / 2
+        else:
+            numbers = numbers / 4
+        numbers = numbers.view(2, 2, scale, scale, 3, 5)  # x or y, group, phase down, phase across
+        for row in range(3 * scale):
+            for column in range(5 * scale):
+                top, left, down, across = row // scale, column // scale, row % scale, column % scale
+                for group in range(2):
+                    moved = numbers[:, group, down, across, top, left].tolist()
+                    point = ((column + 0.5) / scale + moved[0], (row + 0.5) / scale + moved[1])
+                    expected = bilinear_at(x[sample, 2 * group : 2 * group + 2], *point)
+                    assert torch.allclose(result[sample, 2 * group : 2 * group + 2, row, column], expected)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 5])
+def test_dysample_starts_as_bilinear_enlargement(scale: int) -> None:
+    sampling = DySample(channels=4, scale=scale).layers[0]
+    nn.init.zeros_(sampling.offset.weight)
+    x = torch.rand(1, 4, 5, 6)
+    expected = F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
+    assert torch.allclose(sampling(x), expected, atol=1e-5)
+
+
+def test_dysample_refuses_groups_that_do_not_divide() -> None:
+    with pytest.raises(UserError, match="groups=4 must divide the 6 channels"):
+        DySample(channels=6, scale=2)
+
+
+@pytest.mark.parametrize("name", ["carafe", "dysample"])
+def test_modern_upsamplers_have_gradients_everywhere(name: str) -> None:
+    torch.manual_seed(0)
+    upsampler = LEARNED[name](channels=4, scale=4, out_channels=3, activation=nn.PReLU)
+    (upsampler(torch.rand(1, 4, 5, 6)) * torch.rand(1, 3, 20, 24)).sum().backward()
+    for key, parameter in upsampler.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.any(), key
