@@ -100,8 +100,11 @@ def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def ranking_table(rows: Sequence[dict[str, Any]], settings: Settings) -> Table:
-    """The ranking for people: axes, metrics with their spread over seeds, the gain over bicubic."""
-    metrics = list(rows[0]["scores"])
+    """The ranking for people: axes, metrics with their spread over seeds, the gain over bicubic.
+
+    Of the metrics it shows those that rank, PSNR and SSIM, for which a terminal has room; sweep.json has them all.
+    """
+    metrics = [metric for metric in rows[0]["scores"] if metric in (*settings.metrics, "psnr", "ssim")]
     axes = list(rows[0]["point"])
     several = len(settings.metrics) > 1
     wanted = ", ".join(
@@ -113,11 +116,11 @@ def ranking_table(rows: Sequence[dict[str, Any]], settings: Settings) -> Table:
     for axis in axes:
         table.add_column(axis, overflow="fold")
     for metric in metrics:
-        table.add_column(metric, justify="right")
+        table.add_column(metric, justify="right", no_wrap=True)
     table.add_column("over bicubic", justify="right")
     table.add_column("seeds", justify="right")
     if several:
-        table.add_column("Pareto")
+        table.add_column("Pareto", no_wrap=True)
     for place, row in enumerate(rows, start=1):
         first = row["scores"][settings.metrics[0]]
         base = row["bicubic"].get(settings.metrics[0])
