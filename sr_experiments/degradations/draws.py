@@ -10,15 +10,15 @@ from torch import Tensor
 
 from sr_experiments.degradations.eightbit import working_dtype
 
-_STEP = 0x9E3779B97F4A7C15  # SplitMix64 adds this from one number to the next
+STEP = 0x9E3779B97F4A7C15  # SplitMix64 adds this from one number to the next
 _SPLIT = 0xD1B54A32D192ED03  # another odd number, so that keys of parts do not meet the numbers of their whole
 
 
 def scrambled(state: Tensor) -> Tensor:
     """Scramble int64 numbers by the finaliser of SplitMix64 (Steele et al., OOPSLA 2014), one to one."""
-    state = (state ^ _shifted(state, 30)) * _signed(0xBF58476D1CE4E5B9)
-    state = (state ^ _shifted(state, 27)) * _signed(0x94D049BB133111EB)
-    return state ^ _shifted(state, 31)
+    state = (state ^ shifted(state, 30)) * signed(0xBF58476D1CE4E5B9)
+    state = (state ^ shifted(state, 27)) * signed(0x94D049BB133111EB)
+    return state ^ shifted(state, 31)
 
 
 def keys_of(images: Tensor, key: Tensor | None) -> Tensor:
@@ -36,7 +36,7 @@ def keys_of(images: Tensor, key: Tensor | None) -> Tensor:
 
 def keys_of_part(keys: Tensor, part: int) -> Tensor:
     """Keys for one part of what happens to the samples, unrelated to those of the other parts."""
-    return scrambled(keys + _signed((part + 1) * _SPLIT))
+    return scrambled(keys + signed((part + 1) * _SPLIT))
 
 
 class Draws:
@@ -54,7 +54,7 @@ class Draws:
     def uniform(self, low: float = 0.0, high: float = 1.0) -> Tensor:
         """(B,) float64, from `low` up to `high`."""
         self.count += 1
-        bits = _shifted(scrambled(self.keys + _signed(self.count * _STEP)), 11)
+        bits = shifted(scrambled(self.keys + signed(self.count * STEP)), 11)
         return low + (high - low) * (bits.to(torch.float64) / 2**53)
 
     def chance(self, probability: float) -> Tensor:
@@ -89,7 +89,7 @@ def normal_field(keys: Tensor, shape: Sequence[int], device: torch.device) -> Te
         shape: shape of one sample's field.
         device: where to make it, in the dtype that is exact there.
     """
-    index = torch.arange(math.prod(shape), device=device) * _signed(_STEP)
+    index = torch.arange(math.prod(shape), device=device) * signed(STEP)
     state = scrambled(scrambled(keys.to(device))[:, None] + index)
     dtype = working_dtype(device)
     radius = (((state >> 32) + 2**31 + 1).to(dtype) / 2**32).log().mul(-2).sqrt()
@@ -103,12 +103,12 @@ def poisson_field(key: int, rates: Tensor) -> Tensor:
     return torch.poisson(rates.detach().cpu().float(), generator).to(rates)
 
 
-def _signed(value: int) -> int:
+def signed(value: int) -> int:
     """The 64-bit integer with the same bits, as torch's int64 has it."""
     value %= 2**64
     return value - 2**64 if value >= 2**63 else value
 
 
-def _shifted(values: Tensor, bits: int) -> Tensor:
+def shifted(values: Tensor, bits: int) -> Tensor:
     """Shift to the right with zeros coming in; torch's own shift brings in the sign."""
     return (values >> bits) & (2 ** (64 - bits) - 1)

@@ -123,8 +123,8 @@ def test_folder_names_say_what_the_job_is_and_need_no_quotes() -> None:
 PRESETS = {
     "enhancenet_losses": 6,
     "srgan_content": 5,
-    "upsamplers": 5,
-    "degradations": 3,
+    "upsamplers": 7,
+    "degradations": 6,
     "loss_grid": 18,
     "model_x_loss": 18,
 }
