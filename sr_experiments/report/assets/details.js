@@ -75,7 +75,7 @@
     const bars = differencesOf(first, second, metric).sort((a, b) => b.value - a.value);
     Review.draw(byId("difference-chart"), [{
       type: "bar", orientation: "h", x: bars.map((bar) => bar.value), y: bars.map((bar) => Review.plain(bar.image)),
-      text: bars.map((bar) => Review.signed(bar.value, Review.digits(metric))), textposition: "auto",
+      text: bars.map((bar) => Review.signed(bar.value, Review.digits(metric))), textposition: "auto", insidetextanchor: "start",
       marker: { color: bars.map((bar) => Review.colour(bar.value * (Review.better(metric) || 1) > 0 ? 0 : 3)), pattern: { shape: bars.map((bar) => (bar.value * (Review.better(metric) || 1) > 0 ? "" : "/")) } },
       hovertemplate: "%{y}: %{x:.4f}<extra></extra>",
     }], { xaxis: { title: { text: `${Review.metricName(metric)}: A − B` } }, yaxis: { type: "category", autorange: "reversed" }, height: 130 + 26 * bars.length,
