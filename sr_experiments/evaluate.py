@@ -106,19 +106,9 @@ def _network(config: DictConfig) -> TrainedNetwork:
         raise UserError("Say what to score: checkpoint=RUN_OR_CKPT, or model=NAME weights=FILE scale=N.")
     if config.scale is None:
         config.scale = 4
-    from hydra.utils import instantiate
+    from sr_experiments.launch.checkpoints import load_named
 
-    from sr_experiments.launch.checkpoints import BICUBIC, TrainedNetwork
-    from sr_experiments.models.weights import load_weights, network_state, read_checkpoint
-
-    if config.get("degradation") is None:
-        OmegaConf.update(config, "degradation", {**BICUBIC, "scale": config.scale}, force_add=True)
-    network = instantiate(config.model)
-    load_weights(network, network_state(read_checkpoint(config.weights)), config.weights)
-    degradation: Any = OmegaConf.to_container(config.degradation, resolve=True)
-    chosen = config.get("matching")
-    matching: Any = None if chosen is None else OmegaConf.to_container(chosen, resolve=True)
-    return TrainedNetwork(network.eval(), config.scale, degradation, step=0, matching=matching)
+    return load_named(config)
 
 
 def _refuse_parts_of_the_checkpoint() -> None:

@@ -211,6 +211,8 @@ def build(config: DictConfig, callbacks: Sequence[pl.Callback] = (), resume: Pat
             "model.freeze_content=true keeps a content extractor as it was trained before: give that training with "
             "init_from=RUN_OR_CKPT (of experiment=srntt_content)."
         )
+    elif getattr(module.network, "needs_weights", False):
+        raise UserError(f"{type(module.network).__name__} is the network of its weights: give them, init_from=FILE.")
     protocol = instantiate(config.metrics)
     trainer = make_trainer(config, callbacks)
     return Run(config, trainer, module, datamodule, protocol)

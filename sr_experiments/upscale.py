@@ -13,6 +13,8 @@ from sr_experiments.errors import UserError, exit_with_message
 if TYPE_CHECKING:
     import torch
 
+    from sr_experiments.launch.checkpoints import TrainedNetwork
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `sr-upscale`."""
@@ -22,7 +24,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="sr-upscale", description="Enlarge photographs with a trained network.")
     parser.add_argument("inputs", nargs="+", metavar="IMAGE_OR_DIR", help="images, or folders of images of any depth")
-    parser.add_argument("--checkpoint", required=True, metavar="X", help="a run folder of sr-train, or a .ckpt file")
+    parser.add_argument("--checkpoint", metavar="X", help="a run folder of sr-train, or a .ckpt file")
+    parser.add_argument("--model", metavar="NAME", help="or a network by name, as in sr-eval, with --weights")
+    parser.add_argument(
+        "--weights", metavar="FILE", help="the weights of --model, as published: .pth, .safetensors, .npz"
+    )
+    parser.add_argument("--scale", type=int, metavar="N", help="the enlargement of --model (4)")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of --model, as model.channels=1 or upsampler=transposed; may be given repeatedly",
+    )
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="where NAME.png is written")
     parser.add_argument(
         "--ref",
@@ -50,11 +64,10 @@ def _main(arguments: argparse.Namespace) -> int:
 
     from sr_experiments.data.images import read_image, write_png
     from sr_experiments.enlarging import Enlarger
-    from sr_experiments.launch.checkpoints import load_trained
 
     references = [Path(name) for name in arguments.ref]
     jobs = _jobs(arguments.inputs, Path(arguments.output), references)
-    trained = load_trained(arguments.checkpoint, arguments.trust)
+    trained = _network(arguments)
     pictures = [read_image(reference) for reference in references]
     matching = trained.make_matching("--feature-weights FILE", arguments.feature_weights)
     device = _device(arguments.device)
@@ -67,6 +80,21 @@ def _main(arguments: argparse.Namespace) -> int:
         write_png(target, enlarge(read_image(source)))
     print(f"{len(jobs)} image{'s' if len(jobs) != 1 else ''} x{trained.scale} -> {arguments.output}")
     return 0
+
+
+def _network(arguments: argparse.Namespace) -> TrainedNetwork:
+    """The network of a checkpoint, or one by name with bare weights."""
+    from sr_experiments.launch.checkpoints import load_published, load_trained
+
+    named = [arguments.model, arguments.weights, arguments.scale, *arguments.option]
+    if arguments.checkpoint is not None:
+        if any(value is not None for value in named):
+            raise UserError("A checkpoint knows its network: leave --model, --weights, --scale and --option out.")
+        return load_trained(arguments.checkpoint, arguments.trust)
+    if arguments.model is None or arguments.weights is None:
+        raise UserError("Say with what: --checkpoint RUN_OR_CKPT, or --model NAME --weights FILE --scale N.")
+    scale = 4 if arguments.scale is None else arguments.scale
+    return load_published(arguments.model, arguments.weights, scale, arguments.option)
 
 
 def _jobs(inputs: Sequence[str], output: Path, references: Sequence[Path]) -> list[tuple[Path, Path]]:

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from PIL import Image
 
+from sr_experiments.data.images import read_image
 from sr_experiments.launch.checkpoints import load_trained
 from sr_experiments.upscale import main
+from tests.models.published import EDSRPyTorch
 
 Say = Callable[[], str]
 
@@ -337,6 +339,47 @@ def test_weights_of_another_network_are_named(
 ) -> None:
     change(own_run, "model.features", 4)
     assert "does not fit EDSR" in refused(photo, "--checkpoint", own_run, "-o", tmp_path / "out")
+
+
+# networks by name
+
+
+def test_published_weights_by_name(photo: Path, tmp_path: Path) -> None:
+    """The file of a public toolbox, in its layout and for images in [0, 255]."""
+    torch.manual_seed(0)
+    theirs = EDSRPyTorch(2, blocks=1, factor=1)
+    torch.save(theirs.state_dict(), tmp_path / "edsr.pt")
+    given = [str(photo), "--model", "edsr_baseline", "--weights", str(tmp_path / "edsr.pt"), "--scale", "2"]
+    options = [f"--option=model.{name}" for name in ("features=4", "blocks=1")]
+    assert main([*given, *options, "-o", str(tmp_path / "out")]) == 0
+    lr = torch.from_numpy(read_image(photo)).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        expected = theirs(lr).clamp(0, 1)[0].permute(1, 2, 0) * 255
+    assert np.abs(read_image(tmp_path / "out" / "photo.png") - expected.numpy()).max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "Say with what: --checkpoint RUN_OR_CKPT, or --model NAME --weights FILE"),
+        (["--model", "edsr"], "Say with what"),
+        (["--weights", "w.pth"], "Say with what"),
+        (["--model", "edsr", "--weights", "nowhere.pth", "--checkpoint", "x"], "A checkpoint knows its network"),
+        (["--scale", "2", "--checkpoint", "x"], "A checkpoint knows its network"),
+        (["--model", "small", "--weights", "nowhere.pth"], "There is no checkpoint nowhere.pth"),
+        (["--model", "edsr_basline", "--weights", "w.pth"], "edsr_baseline"),
+        (["--model", "small", "--weights", "w.pth", "--option", "model.depth=3"], "no key model.depth"),
+        (
+            ["--model", "small", "--weights", "w.pth", "--option", "model.blocks=many"],
+            "model.blocks=many is of",
+        ),
+        (["--model", "lapsrn", "--weights", "w.pth", "--scale", "3"], "cannot enlarge by scale=3"),
+    ],
+)
+def test_unclear_networks_by_name_are_refused(
+    photo: Path, tmp_path: Path, refused: Callable[..., str], options: list[str], message: str
+) -> None:
+    assert message in refused(photo, "-o", tmp_path / "out", *options)
 
 
 def test_bare_weights_do_not_say_their_network(photo: Path, tmp_path: Path, refused: Callable[..., str]) -> None:

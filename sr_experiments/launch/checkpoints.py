@@ -71,7 +71,7 @@ def read_run_config(checkpoint_path: Path, checkpoint: dict[str, Any]) -> tuple[
     if not run_file.is_file() and (not isinstance(carried, dict) or any(key not in carried for key in CARRIED)):
         raise UserError(
             f"{checkpoint_path} does not say which network it belongs to, as checkpoints of sr-train do. For bare "
-            "weights use `sr-eval model=NAME scale=N weights=FILE`."
+            "weights use `sr-eval model=NAME scale=N weights=FILE` (sr-upscale: --model, --scale, --weights)."
         )
     source = run_file if run_file.is_file() else checkpoint_path
     try:
@@ -179,6 +179,51 @@ def load_trained(path: str | Path, trust: Sequence[str] = ()) -> TrainedNetwork:
     if not isinstance(matching, dict | None):
         raise UserError(f"The config of {source} holds {matching!r} where the matching with references belongs.")
     return TrainedNetwork(network.eval(), config["scale"], config["degradation"], step, matching)
+
+
+def load_named(config: DictConfig) -> TrainedNetwork:
+    """Build the network that a composed config names, and load the bare weights that it names.
+
+    Args:
+        config: composed as for `sr-eval`, with `model`, `weights` and `scale`; without a degradation it gets bicubic's.
+
+    Raises:
+        UserError: the weights cannot be read, or do not fit the network.
+    """
+    from hydra.utils import instantiate
+
+    if config.get("degradation") is None:
+        OmegaConf.update(config, "degradation", {**BICUBIC, "scale": config.scale}, force_add=True)
+    network = instantiate(config.model)
+    load_weights(network, network_state(read_checkpoint(config.weights)), config.weights)
+    degradation: Any = OmegaConf.to_container(config.degradation, resolve=True)
+    chosen = config.get("matching")
+    matching: Any = None if chosen is None else OmegaConf.to_container(chosen, resolve=True)
+    return TrainedNetwork(network.eval(), config.scale, degradation, step=0, matching=matching)
+
+
+def load_published(model: str, weights: str, scale: int, options: Sequence[str] = ()) -> TrainedNetwork:
+    """Build a shipped network by name, outside of any Hydra app, and load bare weights.
+
+    Args:
+        model: as in `model=NAME`.
+        weights: the file.
+        scale: the enlargement.
+        options: further `KEY=VALUE`, as in `model.skip=tensorflow` or `upsampler=transposed`.
+
+    Raises:
+        UserError: there is no such network or option, or the weights cannot be read or do not fit.
+    """
+    from sr_experiments.launch.app import compose_config, in_words
+    from sr_experiments.launch.config import check_config
+
+    try:
+        config = compose_config("eval", [f"model={model}", f"scale={scale}", *options])
+        config.weights = weights
+        check_config(OmegaConf.create({"model": OmegaConf.to_container(config.model, resolve=True)}))
+        return load_named(config)
+    except Exception as error:
+        raise in_words(error, "eval") from error
 
 
 def without_folders(node: Any) -> Any:

@@ -5,11 +5,12 @@ arXiv 1803.08664.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
 from sr_experiments.models.blocks import Cascade, ResidualBlock, ShiftMean, conv, div2k_mean
+from sr_experiments.models.conversion import Converted, Layout, convert, layers_with_weights
 from sr_experiments.models.scales import check_scales
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
@@ -75,3 +76,22 @@ class CARN(nn.Module):
         scale = check_scales(self.scale if scale is None else scale, self.scales, "CARN")
         features = self.body(self.head(self.subtract_mean(lr)))
         return self.add_mean(self.tail(self.upsample[f"x{scale}"](features)))
+
+    def convert_published(self, state: Mapping[str, Tensor]) -> Converted:
+        """From the weights of the authors for several scales and for one, github.com/nmhkahn/CARN-pytorch, carn/model.
+
+        Raises:
+            UserError: they subtract another mean colour than DIV2K's.
+        """
+        trunk = ["entry"]
+        for b, cascade in enumerate(self.body.blocks, start=1):
+            assert isinstance(cascade, Cascade)
+            for r, residual in enumerate(cascade.blocks, start=1):
+                trunk += [f"b{b}.b{r}.{layer}" for layer in layers_with_weights(residual)]
+            trunk += [f"b{b}.c{c}.body.0" for c in range(1, len(cascade.fusions) + 1)]
+        trunk += [f"c{c}.body.0" for c in range(1, len(self.body.fusions) + 1)]
+        ups = {name: layers_with_weights(upsample) for name, upsample in self.upsample.items()}
+        several = [f"upsample.up{name[1:]}.body.{3 * k}" for name, layers in ups.items() for k in range(len(layers))]
+        single = [f"upsample.up.body.{3 * k}" for layers in ups.values() for k in range(len(layers))]
+        layouts = [several, single] if len(ups) == 1 else [several]
+        return convert(self, state, [Layout("CARN-pytorch", [*trunk, *up, "exit"]) for up in layouts])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from sr_experiments.models.blocks import ResidualBlock, ShiftMean, conv, div2k_mean
+from sr_experiments.models.conversion import Converted, Layout, convert, layers_with_weights
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
 
@@ -39,6 +42,7 @@ class EDSR(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.blocks = blocks
         mean = div2k_mean(channels)
         self.subtract_mean = ShiftMean(mean, -1)
         self.head = conv(channels, features)
@@ -52,3 +56,19 @@ class EDSR(nn.Module):
         """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w)."""
         x = self.head(self.subtract_mean(lr))
         return self.add_mean(self.tail(self.upsample(x + self.body(x))))
+
+    def convert_published(self, state: Mapping[str, Tensor]) -> Converted:
+        """From the weights of the authors' EDSR-PyTorch and of BasicSR, both for images in [0, 255].
+
+        github.com/sanghyun-son/EDSR-PyTorch, src/model/edsr.py; github.com/XPixelGroup/BasicSR, edsr_arch.py.
+
+        Raises:
+            UserError: they subtract another mean colour than DIV2K's.
+        """
+        stages = range(len(layers_with_weights(self.upsample)))
+        convs = [(n, k) for n in range(self.blocks) for k in (0, 1)]
+        authors = ["head.0", *(f"body.{n}.body.{2 * k}" for n, k in convs), f"body.{self.blocks}"]
+        authors += [*(f"tail.0.{2 * k}" for k in stages), "tail.1"]
+        basicsr = ["conv_first", *(f"body.{n}.conv{k + 1}" for n, k in convs), "conv_after_body"]
+        basicsr += [*(f"upsample.{2 * k}" for k in stages), "conv_last"]
+        return convert(self, state, [Layout("EDSR-PyTorch", authors, 255), Layout("BasicSR", basicsr, 255)])

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from sr_experiments.degradations import bicubic_upsample
 from sr_experiments.errors import UserError
 from sr_experiments.models.blocks import ResidualBlock, ShiftMean, conv
-from sr_experiments.models.conversion import from_tensorflow, layers_with_weights, rename_in_order
+from sr_experiments.models.conversion import Converted, Layout, convert, from_tensorflow, layers_with_weights
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
 
@@ -93,8 +93,8 @@ class EnhanceNet(nn.Module):
         features = self.body(self.head(self.subtract_mean(lr)))
         return SKIPS[self.skip](lr, scale=self.scale) + self.tail(self.upsample(features))
 
-    def convert_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Rename the authors' TensorFlow weights: `generator/Conv`, `generator/Conv_1`, ... in the order they run.
+    def convert_published(self, state: Mapping[str, Tensor]) -> Converted:
+        """From the authors' TensorFlow weights: `generator/Conv`, `generator/Conv_1`, ... in the order they run.
 
         Raises:
             UserError: they are TensorFlow's, but the skip is not.
@@ -103,4 +103,4 @@ class EnhanceNet(nn.Module):
         state = from_tensorflow(state)
         if f"{published[0]}.weight" in state and self.skip != "tensorflow":
             raise UserError("EnhanceNet's published weights belong to TensorFlow's skip: add model.skip=tensorflow.")
-        return rename_in_order(self, state, [published])
+        return convert(self, state, [Layout("EnhanceNet's authors", published)])

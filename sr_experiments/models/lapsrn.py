@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_experiments.models.blocks import conv, start_kaiming
+from sr_experiments.models.conversion import Converted, Layout, convert
 from sr_experiments.models.scales import DOUBLING_SCALES, count_doublings
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
@@ -84,6 +86,7 @@ class LapSRN(nn.Module):
         super().__init__()
         levels = count_doublings(scale, "LapSRN")
         self.scale = scale
+        self.depth = depth
         self.head = conv(channels, features)
         nn.init.normal_(self.head.weight, std=1e-3)  # so that the first images are those of the plain enlargement
         self.levels = nn.ModuleList(Level(upsampler, channels, features, depth) for _ in range(levels))
@@ -106,3 +109,15 @@ class LapSRN(nn.Module):
     def forward(self, lr: Tensor) -> Tensor:
         """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w)."""
         return self.outputs(lr)[-1]
+
+    def convert_published(self, state: Mapping[str, Tensor]) -> Converted:
+        """From the weights of a PyTorch port without biases, github.com/twtygqyy/pytorch-LapSRN, lapsrn.py.
+
+        Its transposed convolutions are 4x4 (upsampler=transposed), its images luma (model.channels=1). Its own files
+        hold whole pickled networks, which are not opened; this reads the state dicts of such.
+        """
+        port = ["conv_input"]
+        for level in range(1, len(self.levels) + 1):
+            port += [f"convt_F{level}.0.cov_block.{2 * k}" for k in range(self.depth + 1)]
+            port += [f"convt_R{level}", f"convt_I{level}"]
+        return convert(self, state, [Layout("pytorch-LapSRN", port, has_biases=False)])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_experiments.models.blocks import ResidualBlock, conv, start_small
-from sr_experiments.models.conversion import layers_with_weights, rename_in_order
+from sr_experiments.models.conversion import Converted, Layout, convert, layers_with_weights
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
 
@@ -52,9 +52,11 @@ class MSRResNet(nn.Module):
         skip = F.interpolate(lr, scale_factor=self.scale, mode="bilinear", align_corners=False)
         return skip + self.tail(self.upsample(self.body(self.head(lr))))
 
-    def convert_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Rename the weights of BasicSR: `conv_first`, `body.0.conv1`, ..., `upconv1`, ..., `conv_last`."""
+    def convert_published(self, state: Mapping[str, Tensor]) -> Converted:
+        """From the weights of BasicSR (github.com/XPixelGroup/BasicSR, srresnet_arch.py), and of its first years."""
         stages = range(1, len(layers_with_weights(self.upsample)) + 1)
-        basicsr = ["conv_first", *(f"body.{n}.conv{c}" for n in range(self.blocks) for c in (1, 2))]
-        basicsr += [*(f"upconv{k}" for k in stages), "conv_hr", "conv_last"]
-        return rename_in_order(self, state, [basicsr])
+        ups = [f"upconv{k}" for k in stages]
+        convs = [(n, c) for n in range(self.blocks) for c in (1, 2)]
+        basicsr = ["conv_first", *(f"body.{n}.conv{c}" for n, c in convs), *ups, "conv_hr", "conv_last"]
+        early = ["conv_first", *(f"recon_trunk.{n}.conv{c}" for n, c in convs), *ups, "HRconv", "conv_last"]
+        return convert(self, state, [Layout("BasicSR", basicsr), Layout("BasicSR of 2019", early)])

@@ -5,9 +5,12 @@ arXiv 1807.02758.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from sr_experiments.models.blocks import ChannelAttention, ShiftMean, conv, div2k_mean
+from sr_experiments.models.conversion import Converted, Layout, convert, layers_with_weights
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
 
@@ -60,6 +63,7 @@ class RCAN(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.groups, self.blocks = groups, blocks
         mean = div2k_mean(channels)
         self.subtract_mean = ShiftMean(mean, -1)
         self.head = conv(channels, features)
@@ -80,3 +84,24 @@ class RCAN(nn.Module):
         """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w)."""
         features = self.body(self.head(self.subtract_mean(lr)))
         return self.add_mean(self.tail(self.upsample(features)))
+
+    def convert_published(self, state: Mapping[str, Tensor]) -> Converted:
+        """From the weights of the authors, whose layout is EDSR-PyTorch's, and of BasicSR, for images in [0, 255].
+
+        github.com/yulunzhang/RCAN, model/rcan.py; github.com/XPixelGroup/BasicSR, rcan_arch.py.
+
+        Raises:
+            UserError: they subtract another mean colour than DIV2K's.
+        """
+        stages = range(len(layers_with_weights(self.upsample)))
+        authors, basicsr = ["head.0"], ["conv_first"]
+        for g in range(self.groups):
+            for b in range(self.blocks):
+                authors += [f"body.{g}.body.{b}.body.{layer}" for layer in ("0", "2", "3.conv_du.0", "3.conv_du.2")]
+                inside = f"body.{g}.residual_group.{b}.rcab"
+                basicsr += [f"{inside}.{layer}" for layer in ("0", "2", "3.attention.1", "3.attention.3")]
+            authors += [f"body.{g}.body.{self.blocks}"]
+            basicsr += [f"body.{g}.conv"]
+        authors += [f"body.{self.groups}", *(f"tail.0.{2 * k}" for k in stages), "tail.1"]
+        basicsr += ["conv_after_body", *(f"upsample.{2 * k}" for k in stages), "conv_last"]
+        return convert(self, state, [Layout("EDSR-PyTorch", authors, 255), Layout("BasicSR", basicsr, 255)])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from sr_experiments.models.blocks import ResidualDenseBlock, conv
+from sr_experiments.models.conversion import Converted, Layout, convert, layers_with_weights
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
 
@@ -70,6 +73,7 @@ class RDN(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.blocks, self.layers = blocks, layers
         self.body = RDNFeatures(channels, features, blocks, layers, growth)
         self.upsample = require_learned(upsampler(channels=features, scale=scale), "RDN")
         self.tail = conv(features, channels)
@@ -77,3 +81,17 @@ class RDN(nn.Module):
     def forward(self, lr: Tensor) -> Tensor:
         """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w)."""
         return self.tail(self.upsample(self.body(lr)))
+
+    def convert_published(self, state: Mapping[str, Tensor]) -> Converted:
+        """From the weights of the authors' EDSR-PyTorch, for images in [0, 255], and of a port, for [0, 1].
+
+        github.com/sanghyun-son/EDSR-PyTorch, model/rdn.py; github.com/yjn870/RDN-pytorch, models.py.
+        """
+        stages = range(len(layers_with_weights(self.upsample)))
+        authors, port = ["SFENet1", "SFENet2"], ["sfe1", "sfe2"]
+        for block in range(self.blocks):
+            authors += [*(f"RDBs.{block}.convs.{k}.conv.0" for k in range(self.layers)), f"RDBs.{block}.LFF"]
+            port += [*(f"rdbs.{block}.layers.{k}.conv" for k in range(self.layers)), f"rdbs.{block}.lff"]
+        authors += ["GFF.0", "GFF.1", *(f"UPNet.{2 * k}" for k in range(len(stages) + 1))]
+        port += ["gff.0", "gff.1", *(f"upscale.{2 * k}" for k in stages), "output"]
+        return convert(self, state, [Layout("EDSR-PyTorch", authors, 255), Layout("RDN-pytorch", port)])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.models.blocks import conv, start_small
-from sr_experiments.models.conversion import layers_with_weights, rename_in_order
+from sr_experiments.models.conversion import Converted, Layout, convert, layers_with_weights
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
 
@@ -99,8 +99,12 @@ class RRDBNet(nn.Module):
         x = self.head(lr)
         return self.tail(self.upsample(x + self.body(x)))
 
-    def convert_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Rename the weights of BasicSR, of ESRGAN's authors, and of their first release (`model.0.weight`, ...)."""
+    def convert_published(self, state: Mapping[str, Tensor]) -> Converted:
+        """From the weights of BasicSR, of ESRGAN's authors, and of their first release (`model.0.weight`, ...).
+
+        github.com/XPixelGroup/BasicSR, rrdbnet_arch.py; github.com/xinntao/ESRGAN. BasicSR's x2 and x1, which begin
+        with a pixel unshuffling, are another network.
+        """
         stages = range(1, len(layers_with_weights(self.upsample)) + 1)
         convs = [(n, r, c) for n in range(self.blocks) for r in range(1, 4) for c in range(1, 6)]
         basicsr = ["conv_first", *(f"body.{n}.rdb{r}.conv{c}" for n, r, c in convs), "conv_body"]
@@ -110,4 +114,5 @@ class RRDBNet(nn.Module):
         first = ["model.0", *(f"model.1.sub.{n}.RDB{r}.conv{c}.0" for n, r, c in convs), f"model.1.sub.{self.blocks}"]
         # There a stage is three layers long: enlarge, convolve, activate.
         first += [*(f"model.{3 * k}" for k in stages), f"model.{3 * stages[-1] + 2}", f"model.{3 * stages[-1] + 4}"]
-        return rename_in_order(self, state, [basicsr, authors, first])
+        layouts = [("BasicSR", basicsr), ("ESRGAN", authors), ("ESRGAN's first release", first)]
+        return convert(self, state, [Layout(source, layers) for source, layers in layouts])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from sr_experiments.models.blocks import ResidualBlock, conv
-from sr_experiments.models.conversion import layers_with_weights, rename_in_order
+from sr_experiments.models.conversion import Converted, Layout, convert, layers_with_weights
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
 
@@ -47,17 +47,17 @@ class SRResNet(nn.Module):
         x = self.head(lr)
         return self.tail(self.upsample(x + self.body(x)))
 
-    def convert_published(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Rename the weights of a PyTorch port, github.com/Lornatang/SRGAN-PyTorch: `conv1.0`, `trunk.0.rcb.0`, ...
+    def convert_published(self, state: Mapping[str, Tensor]) -> Converted:
+        """From the weights of a PyTorch port, github.com/Lornatang/SRGAN-PyTorch: `conv1.0`, `trunk.0.rcb.0`, ...
 
         Its convolutions in front of a batch norm have no bias, which is a bias of zero.
         """
         stages = range(len(layers_with_weights(self.upsample)) // 2)
         port = ["conv1.0", "conv1.1", *(f"trunk.{n}.rcb.{k}" for n in range(self.blocks) for k in range(5))]
         port += ["conv2.0", "conv2.1", *(f"upsampling.{n}.upsample_block.{k}" for n in stages for k in (0, 2)), "conv3"]
-        renamed = rename_in_order(self, state, [port])
+        renamed, source = convert(self, state, [Layout("SRGAN-PyTorch", port)])
         in_body = [f"body.{name}" for name, layer in self.body.named_modules() if isinstance(layer, nn.Conv2d)]
         if not any(f"{name}.bias" in renamed for name in in_body):
             weights = {name: renamed[f"{name}.weight"] for name in in_body if f"{name}.weight" in renamed}
             renamed |= {f"{name}.bias": weight.new_zeros(len(weight)) for name, weight in weights.items()}
-        return renamed
+        return Converted(renamed, source)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from sr_experiments.errors import UserError
 from sr_experiments.models.blocks import conv, start_kaiming
+from sr_experiments.models.conversion import Converted, Layout, convert, layers_with_weights
 from sr_experiments.upsamplers import require_fixed
 from sr_experiments.upsamplers.base import UpsamplerFactory
 
@@ -46,3 +49,13 @@ class VDSR(nn.Module):
         """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w)."""
         enlarged = self.upsample(lr)
         return enlarged + self.body(enlarged)
+
+    def convert_published(self, state: Mapping[str, Tensor]) -> Converted:
+        """From the weights of a PyTorch port without biases, github.com/twtygqyy/pytorch-vdsr, vdsr.py.
+
+        Its own files hold whole pickled networks, which are not opened; this reads the state dicts of such.
+        """
+        layers = len(layers_with_weights(self.body))
+        port = ["input", *(f"residual_layer.{k}.conv" for k in range(layers - 2)), "output"]
+        first = [f"features.{2 * k}" for k in range(layers)]
+        return convert(self, state, [Layout("pytorch-vdsr", names, has_biases=False) for names in (port, first)])

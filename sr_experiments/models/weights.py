@@ -17,7 +17,10 @@ from sr_experiments.errors import UserError
 PICKLED_CODE = ("unsupported GLOBAL", "Unsupported global", "via `add_safe_globals`", "unrecognized function")
 
 # Names under which common toolboxes keep the state dict, the best one first.
-WRAPPERS = ("params_ema", "params", "state_dict")
+WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net")
+
+# What DataParallel and torch.compile put in front of every name.
+ADDED_PREFIXES = ("module.", "_orig_mod.")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -50,7 +53,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         if any(hint in str(error) for hint in PICKLED_CODE):
             raise UserError(
                 f"{path} holds pickled Python objects, not only tensors and plain values, and is not opened: loading "
-                "it could run code. Convert it to safetensors on a machine where you trust it."
+                "it could run code. Where you trust it, save the state dict of the network that it holds, with the "
+                "code that belongs to it: torch.save(network.state_dict(), FILE)."
+            ) from error
+        if "TorchScript" in str(error):
+            raise UserError(
+                f"{path} is a TorchScript program, not only weights, and is not opened. Where you trust it, save its "
+                "state dict: torch.save(torch.jit.load(FILE).state_dict(), OTHER)."
             ) from error
         raise UserError(f"{path} is not a checkpoint, or it is cut off.") from error
     if not isinstance(content, dict):
@@ -69,13 +78,19 @@ def _read_arrays(path: Path) -> dict[str, Tensor]:
 
 
 def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Take the network's weights from a checkpoint of ours (the moving average if there is one) or from a bare file."""
+    """Take the network's weights from a checkpoint: of ours (the moving average if there is one), or of a toolbox.
+
+    Bare weights are taken as they are, but for prefixes that DataParallel or torch.compile put before every name.
+    """
     state: Mapping[str, Any] = checkpoint
     for wrapper in WRAPPERS:
         if isinstance(checkpoint.get(wrapper), Mapping):
             state = checkpoint[wrapper]
             break
     tensors = {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    for prefix in ADDED_PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     for prefix in ("ema.module.", "network."):
         inner = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         if inner:
@@ -86,20 +101,35 @@ def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 def load_weights(network: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
     """Copy `state` into `network`; all of it must fit.
 
-    Weights that do not fit by name go through the network's own `convert_published(state) -> state` first, if it has
-    one: it knows the names and layouts under which its weights were published.
+    A network that is whatever its weights say has a method `build_from(state, source) -> state`, which builds it and
+    returns the weights under its own names. Weights that do not fit by name go through the network's own
+    `convert_published(state) -> Converted`, if it has one: it knows the names, layouts and ranges of images under which
+    its weights were published.
 
     Raises:
         UserError: something is missing, left over, or of another shape; named with `source`.
     """
-    convert = getattr(network, "convert_published", None)
+    build = getattr(network, "build_from", None)
+    if build is not None:
+        state = build(state, source)
+    convert, publisher = getattr(network, "convert_published", None), ""
     problem = describe_mismatch(network.state_dict(), state)
     if problem and convert is not None:
-        state = convert(state)
+        state, publisher = convert(state)
         problem = describe_mismatch(network.state_dict(), state)
     if problem:
-        raise UserError(f"{source} does not fit {type(network).__name__}: {problem}.")
+        read_as = f" {_share(network.state_dict(), state, publisher)}" if publisher else ""
+        raise UserError(f"{source} does not fit {type(network).__name__}: {problem}.{read_as}")
     network.load_state_dict(dict(state))
+
+
+def _share(expected: Mapping[str, Any], given: Mapping[str, Any], publisher: str) -> str:
+    """How many weights of a published layout do fit, and what to try."""
+    fit = sum(name in given and value.shape == given[name].shape for name, value in expected.items())
+    return (
+        f"Read in the layout of {publisher}, {fit} of its {len(given)} weights fit: the scale, the upsampler and the "
+        "options of the model must be those of the file."
+    )
 
 
 def describe_mismatch(expected: Mapping[str, Any], given: Mapping[str, Any]) -> str:

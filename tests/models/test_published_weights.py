@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from sr_experiments.errors import UserError
 from sr_experiments.models.conversion import from_tensorflow
-from sr_experiments.models.edsr import EDSR
 from sr_experiments.models.enhancenet import EnhanceNet
 from sr_experiments.models.msrresnet import MSRResNet
 from sr_experiments.models.rrdb import RRDBNet
+from sr_experiments.models.small import SmallResNet
 from sr_experiments.models.srresnet import SRResNet
 from sr_experiments.models.weights import load_weights, network_state, read_checkpoint
 from sr_experiments.upsamplers import ResizeConv, SubPixel
@@ -223,9 +223,9 @@ def test_file_of_another_upsampler_is_refused() -> None:
 
 
 def test_network_without_published_weights_says_the_same_as_before() -> None:
-    network = EDSR(4, SubPixel, features=4, blocks=1)
-    with pytest.raises(UserError, match=r"missing head\.weight.*; left over conv_first\.weight"):
-        load_weights(network, {"conv_first.weight": torch.zeros(1)}, "edsr.pth")
+    network = SmallResNet(4, SubPixel, features=4, blocks=1)
+    with pytest.raises(UserError, match=r"missing head\.weight.*; left over conv_first\.weight\.$"):
+        load_weights(network, {"conv_first.weight": torch.zeros(1)}, "small.pth")
 
 
 def test_tensorflow_weights_ask_for_their_skip() -> None:
