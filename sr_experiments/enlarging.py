@@ -59,8 +59,9 @@ class Enlarger:
         self.device = torch.device("cpu") if parameter is None else parameter.device
         images = [self.image(reference)[0] for reference in references]
         self.references = matching.references(images) if matching is not None and images else images
-        # At x2 a cell is two LR pixels, which windows must not divide.
-        self.step = 1 if matching is None else max(CELL // scale, 1)
+        # What windows must not divide: at x2 a cell is two LR pixels, and some blocks work on squares of pixels.
+        cells = [getattr(module, "cell", 1) for module in network.modules()]
+        self.step = math.lcm(1 if matching is None else max(CELL // scale, 1), *cells)
         self.enlarge = self_ensemble(self.run) if ensemble else self.run
         self._overlap: int | None = None
 

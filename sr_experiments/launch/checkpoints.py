@@ -25,7 +25,7 @@ CARRIED = ("scale", "model", "degradation")
 CARRIED_IF_THERE = ("matching",)
 
 # The groups whose parts a checkpoint's config may name.
-GROUPS = ("model", "upsampler", "degradation", "matching", "feature_network")
+GROUPS = ("model", "upsampler", "block", "activation", "degradation", "matching", "feature_network")
 
 # What bare weights are scored on, which do not say what they were trained for.
 BICUBIC = {"_target_": "sr_experiments.degradations.Bicubic"}

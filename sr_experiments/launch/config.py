@@ -19,6 +19,9 @@ from sr_experiments.errors import UserError
 # Keys that Hydra itself reads beside a `_target_`.
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
+# Groups whose options only some networks take.
+EXCHANGED = ("block", "activation")
+
 
 def conf_dir() -> Path:
     """The folder of the shipped configs: in the wheel inside the package, in a checkout beside it."""
@@ -94,9 +97,11 @@ def check_config(config: DictConfig, added: Iterable[str] = ()) -> None:
         added: dotted keys that the command line added with `+`.
 
     Raises:
-        UserError: a part does not exist, has an unknown key, or a key was added where nothing reads it.
+        UserError: a part does not exist, has an unknown key, a key was added where nothing reads it, or a block was
+            chosen for a network that takes none.
     """
     container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    _check_exchanges(container)
     parts = dict(walk_targets(container))
     for path, mapping in parts.items():
         accepted = parameters_of(mapping["_target_"], path)
@@ -106,6 +111,8 @@ def check_config(config: DictConfig, added: Iterable[str] = ()) -> None:
             if key not in accepted:
                 listed = f" It takes {', '.join(sorted(accepted))}." if len(accepted) <= 20 else ""
                 raise UserError(f"There is no key {path}.{key}.{nearest(str(key), accepted)}{listed}")
+            if isinstance(value, str) and _is_of_a_group(accepted[key]):
+                raise UserError(f"{path}.{key}={value} does not choose anything: write {key}={value}.")
             if not _fits(value, accepted[key]):
                 origin = _origin(config, f"{path}.{key}")
                 raise UserError(f"{origin}={value} is of the wrong kind: it must be {_describe(accepted[key])}.")
@@ -114,6 +121,18 @@ def check_config(config: DictConfig, added: Iterable[str] = ()) -> None:
         if not is_part and not key.startswith("hydra"):
             known = dotted_keys(container)
             raise UserError(f"There is no key {key}, so nothing would read it.{nearest(key, known - {key})}")
+
+
+def _check_exchanges(container: Any) -> None:
+    """Refuse a block or an activation for a network that has no place for it."""
+    for group in EXCHANGED:
+        if container.get(group) is not None and group not in (container.get("model") or {}):
+            files = sorted((conf_dir() / "model").glob("*.yaml"))
+            takers = [file.stem for file in files if f"\n{group}: ${{{group}}}" in file.read_text()]
+            raise UserError(
+                f"This network has no {group} to choose, so nothing would read {group}=...: leave it out, or take one "
+                f"of these for the model: {', '.join(takers)}."
+            )
 
 
 def parameters_of(target: str, path: str) -> dict[str, Any] | None:
@@ -177,6 +196,11 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint in (bool, str):
         return isinstance(value, hint)
     return True
+
+
+def _is_of_a_group(hint: Any) -> bool:
+    """Whether a type hint asks for what an option of a group makes."""
+    return getattr(hint, "_is_protocol", False) or any(_is_of_a_group(option) for option in get_args(hint))
 
 
 def _describe(hint: Any) -> str:

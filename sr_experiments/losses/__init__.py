@@ -12,6 +12,7 @@ from sr_experiments.losses.pixel import L1, MSE, Charbonnier, SmoothL1
 from sr_experiments.losses.reference_texture import ReferenceTexture
 from sr_experiments.losses.texture import Texture
 from sr_experiments.losses.total_variation import TotalVariation
+from sr_experiments.losses.wavelet import Wavelet
 from sr_experiments.losses.weighted_sum import WeightedSum
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "SmoothL1",
     "Texture",
     "TotalVariation",
+    "Wavelet",
     "WeightedSum",
     "gradient_shares",
 ]

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from sr_experiments.models.blocks import ResidualBlock, ShiftMean, conv, div2k_mean
+from sr_experiments.models.blocks import (
+    ActivationFactory,
+    BlockFactory,
+    ResidualBlock,
+    ShiftMean,
+    conv,
+    div2k_mean,
+    relu,
+)
 from sr_experiments.models.conversion import Converted, Layout, convert, layers_with_weights
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
@@ -24,6 +32,8 @@ class EDSR(nn.Module):
         features: channels of the feature maps.
         blocks: number of residual blocks.
         residual_scale: factor of every residual (0.1 keeps the wide network stable).
+        block: makes a block of the trunk.
+        activation: makes the activations of the blocks.
 
     Raises:
         UserError: a fixed upsampler.
@@ -39,6 +49,8 @@ class EDSR(nn.Module):
         features: int = 64,
         blocks: int = 16,
         residual_scale: float = 1.0,
+        block: BlockFactory = ResidualBlock,
+        activation: ActivationFactory = relu,
     ) -> None:
         super().__init__()
         self.scale = scale
@@ -46,7 +58,7 @@ class EDSR(nn.Module):
         mean = div2k_mean(channels)
         self.subtract_mean = ShiftMean(mean, -1)
         self.head = conv(channels, features)
-        body = [ResidualBlock(features, residual_scale=residual_scale) for _ in range(blocks)]
+        body = [block(features, activation=activation, residual_scale=residual_scale) for _ in range(blocks)]
         self.body = nn.Sequential(*body, conv(features, features))
         self.upsample = require_learned(upsampler(channels=features, scale=scale), "EDSR")
         self.tail = conv(features, channels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from sr_experiments.degradations import bicubic_upsample
 from sr_experiments.errors import UserError
-from sr_experiments.models.blocks import ResidualBlock, ShiftMean, conv
+from sr_experiments.models.blocks import ActivationFactory, BlockFactory, ResidualBlock, ShiftMean, conv, relu
 from sr_experiments.models.conversion import Converted, Layout, convert, from_tensorflow, layers_with_weights
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
@@ -54,12 +55,14 @@ class EnhanceNet(nn.Module):
 
     Args:
         scale: the enlargement.
-        upsampler: a learned one; every stage is followed by a ReLU.
+        upsampler: a learned one; every stage is followed by an activation.
         channels: channels of the image.
         features: channels of the feature maps.
         blocks: number of residual blocks.
         skip: how the image is enlarged that the network adds to: `bicubic` (MATLAB's) or `tensorflow` (TensorFlow 1's,
             shifted, which the published weights were trained with).
+        block: makes a block of the trunk.
+        activation: makes all activations.
 
     Raises:
         UserError: a fixed upsampler, or an unknown skip.
@@ -75,6 +78,8 @@ class EnhanceNet(nn.Module):
         features: int = 64,
         blocks: int = 10,
         skip: str = "bicubic",
+        block: BlockFactory = ResidualBlock,
+        activation: ActivationFactory = relu,
     ) -> None:
         super().__init__()
         if skip not in SKIPS:
@@ -83,10 +88,11 @@ class EnhanceNet(nn.Module):
         self.skip = skip
         mean = MEAN if channels == 3 else (sum(MEAN) / 3,) * channels
         self.subtract_mean = ShiftMean(mean, -1)
-        self.head = nn.Sequential(conv(channels, features), nn.ReLU())
-        self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
-        self.upsample = require_learned(upsampler(channels=features, scale=scale, activation=nn.ReLU), "EnhanceNet")
-        self.tail = nn.Sequential(conv(features, features), nn.ReLU(), conv(features, channels))
+        self.head = nn.Sequential(conv(channels, features), activation(features))
+        self.body = nn.Sequential(*(block(features, activation=activation) for _ in range(blocks)))
+        made = upsampler(channels=features, scale=scale, activation=partial(activation, features))
+        self.upsample = require_learned(made, "EnhanceNet")
+        self.tail = nn.Sequential(conv(features, features), activation(features), conv(features, channels))
 
     def forward(self, lr: Tensor) -> Tensor:
         """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w)."""

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from sr_experiments.models.blocks import ResidualBlock, ShiftMean, conv, div2k_mean
+from sr_experiments.models.blocks import (
+    ActivationFactory,
+    BlockFactory,
+    ResidualBlock,
+    ShiftMean,
+    conv,
+    div2k_mean,
+    relu,
+)
 from sr_experiments.models.scales import check_scales
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
@@ -24,6 +32,8 @@ class MDSR(nn.Module):
         features: channels of the feature maps.
         blocks: number of residual blocks of the trunk.
         scales: the enlargements that it is built for.
+        block: makes a block of the trunk; those in front of it stay residual blocks of kernel 5.
+        activation: makes the activations of all blocks.
 
     Raises:
         UserError: a scale that is not among the scales, or a fixed upsampler.
@@ -39,6 +49,8 @@ class MDSR(nn.Module):
         features: int = 64,
         blocks: int = 80,
         scales: Sequence[int] = (2, 3, 4),
+        block: BlockFactory = ResidualBlock,
+        activation: ActivationFactory = relu,
     ) -> None:
         super().__init__()
         self.scale = check_scales(scale, scales, "MDSR")
@@ -48,10 +60,11 @@ class MDSR(nn.Module):
         self.head = conv(channels, features)
         self.begin, self.upsample = nn.ModuleDict(), nn.ModuleDict()
         for each in self.scales:
-            begin = [ResidualBlock(features, kernel=5) for _ in range(2)]
+            begin = [ResidualBlock(features, kernel=5, activation=activation) for _ in range(2)]
             self.begin[f"x{each}"] = nn.Sequential(*begin)
             self.upsample[f"x{each}"] = require_learned(upsampler(channels=features, scale=each), "MDSR")
-        self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)), conv(features, features))
+        body = [block(features, activation=activation) for _ in range(blocks)]
+        self.body = nn.Sequential(*body, conv(features, features))
         self.tail = conv(features, channels)
         self.add_mean = ShiftMean(mean, +1)
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sr_experiments.models.blocks import MultiScaleBlock, ShiftMean, conv, div2k_mean
+from sr_experiments.models.blocks import (
+    ActivationFactory,
+    BlockFactory,
+    MultiScaleBlock,
+    ShiftMean,
+    conv,
+    div2k_mean,
+    relu,
+)
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
 
@@ -22,6 +30,8 @@ class MSRN(nn.Module):
         channels: channels of the image.
         features: channels of the feature maps.
         blocks: number of multi-scale blocks.
+        block: makes a block of the trunk.
+        activation: makes the activations of the blocks.
 
     Raises:
         UserError: a fixed upsampler.
@@ -30,14 +40,21 @@ class MSRN(nn.Module):
     framework = "post"
 
     def __init__(
-        self, scale: int, upsampler: UpsamplerFactory, channels: int = 3, features: int = 64, blocks: int = 8
+        self,
+        scale: int,
+        upsampler: UpsamplerFactory,
+        channels: int = 3,
+        features: int = 64,
+        blocks: int = 8,
+        block: BlockFactory = MultiScaleBlock,
+        activation: ActivationFactory = relu,
     ) -> None:
         super().__init__()
         self.scale = scale
         mean = div2k_mean(channels)
         self.subtract_mean = ShiftMean(mean, -1)
         self.head = conv(channels, features)
-        self.blocks = nn.ModuleList(MultiScaleBlock(features) for _ in range(blocks))
+        self.blocks = nn.ModuleList(block(features, activation=activation) for _ in range(blocks))
         self.fuse = nn.Sequential(conv((blocks + 1) * features, features, 1), conv(features, features))
         self.upsample = require_learned(upsampler(channels=features, scale=scale), "MSRN")
         self.tail = conv(features, channels)

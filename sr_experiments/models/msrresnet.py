@@ -8,7 +8,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sr_experiments.models.blocks import ResidualBlock, conv, start_small
+from sr_experiments.models.blocks import ActivationFactory, BlockFactory, ResidualBlock, conv, relu, start_small
 from sr_experiments.models.conversion import Converted, Layout, convert, layers_with_weights
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
@@ -27,6 +27,8 @@ class MSRResNet(nn.Module):
         channels: channels of the image.
         features: channels of the feature maps.
         blocks: number of residual blocks.
+        block: makes a block of the trunk.
+        activation: makes the activations of the blocks; those around the trunk stay leaky.
 
     Raises:
         UserError: a fixed upsampler.
@@ -35,13 +37,20 @@ class MSRResNet(nn.Module):
     framework = "post"
 
     def __init__(
-        self, scale: int, upsampler: UpsamplerFactory, channels: int = 3, features: int = 64, blocks: int = 16
+        self,
+        scale: int,
+        upsampler: UpsamplerFactory,
+        channels: int = 3,
+        features: int = 64,
+        blocks: int = 16,
+        block: BlockFactory = ResidualBlock,
+        activation: ActivationFactory = relu,
     ) -> None:
         super().__init__()
         self.scale = scale
         self.blocks = blocks
         self.head = nn.Sequential(conv(channels, features), LEAKY())
-        self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))
+        self.body = nn.Sequential(*(block(features, activation=activation) for _ in range(blocks)))
         self.upsample = require_learned(upsampler(channels=features, scale=scale, activation=LEAKY), "MSRResNet")
         self.tail = nn.Sequential(conv(features, features), LEAKY(), conv(features, channels))
         for part in (self.head, self.body, self.tail):  # the upsampler has a start of its own

@@ -6,10 +6,21 @@ arXiv 1807.02758.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from torch import Tensor, nn
 
-from sr_experiments.models.blocks import ChannelAttention, ShiftMean, conv, div2k_mean
+from sr_experiments.errors import UserError
+from sr_experiments.models.blocks import (
+    ActivationFactory,
+    BlockFactory,
+    ChannelAttention,
+    ResidualBlock,
+    ShiftMean,
+    conv,
+    div2k_mean,
+    relu,
+)
 from sr_experiments.models.conversion import Converted, Layout, convert, layers_with_weights
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
@@ -43,10 +54,13 @@ class RCAN(nn.Module):
         features: channels of the feature maps.
         groups: number of residual groups.
         blocks: residual blocks in a group.
-        reduction: how many times narrower the layer inside the attention is.
+        reduction: how many times narrower the layer inside the attention of the paper's block is (the paper's 16);
+            an option of the block where one is given.
+        block: makes a block of a group; None for the paper's, a residual block with channel attention.
+        activation: makes the activations of the blocks.
 
     Raises:
-        UserError: a fixed upsampler, or a reduction that leaves no channel.
+        UserError: a fixed upsampler, a reduction that leaves no channel, or one beside a block.
     """
 
     framework = "post"
@@ -59,7 +73,9 @@ class RCAN(nn.Module):
         features: int = 64,
         groups: int = 10,
         blocks: int = 20,
-        reduction: int = 16,
+        reduction: int | None = None,
+        block: BlockFactory | None = None,
+        activation: ActivationFactory = relu,
     ) -> None:
         super().__init__()
         self.scale = scale
@@ -68,12 +84,15 @@ class RCAN(nn.Module):
         self.subtract_mean = ShiftMean(mean, -1)
         self.head = conv(channels, features)
 
-        def block() -> Residual:
-            attention = ChannelAttention(features, reduction)
-            return Residual(conv(features, features), nn.ReLU(), conv(features, features), attention)
+        if block is None:
+            attention = partial(ChannelAttention, reduction=16 if reduction is None else reduction)
+            block = partial(ResidualBlock, context=attention)
+        elif reduction is not None:
+            raise UserError(f"model.reduction={reduction} is an option of the block: set block.context.reduction.")
 
         def group() -> Residual:
-            return Residual(*(block() for _ in range(blocks)), conv(features, features))
+            inside = [block(features, activation=activation) for _ in range(blocks)]
+            return Residual(*inside, conv(features, features))
 
         self.body = Residual(*(group() for _ in range(groups)), conv(features, features))
         self.upsample = require_learned(upsampler(channels=features, scale=scale), "RCAN")

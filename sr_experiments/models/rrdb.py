@@ -5,55 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
-from sr_experiments.models.blocks import conv, start_small
+from sr_experiments.models.blocks import ResidualInResidual, conv, start_small
 from sr_experiments.models.conversion import Converted, Layout, convert, layers_with_weights
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
 
-RESIDUAL_SCALE = 0.2
 LEAKY = partial(nn.LeakyReLU, 0.2)
-
-
-class DenseBlock(nn.Module):
-    """Five convolutions, each of which sees the results of all before it; x + 0.2 * the last.
-
-    Args:
-        features: channels of the feature map.
-        growth: channels that each of the first four convolutions adds.
-    """
-
-    def __init__(self, features: int, growth: int) -> None:
-        super().__init__()
-        outputs = [growth, growth, growth, growth, features]
-        self.convs = nn.ModuleList(conv(features + k * growth, width) for k, width in enumerate(outputs))
-        self.activation = LEAKY()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, features, h, w) -> the same shape."""
-        known = [x]
-        for layer in self.convs[:-1]:
-            known.append(self.activation(layer(torch.cat(known, dim=1))))
-        return x + RESIDUAL_SCALE * self.convs[-1](torch.cat(known, dim=1))
-
-
-class ResidualInResidual(nn.Module):
-    """x + 0.2 * three dense blocks ("RRDB").
-
-    Args:
-        features: channels of the feature map.
-        growth: see `DenseBlock`.
-    """
-
-    def __init__(self, features: int, growth: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(*(DenseBlock(features, growth) for _ in range(3)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, features, h, w) -> the same shape."""
-        return x + RESIDUAL_SCALE * self.body(x)
 
 
 class RRDBNet(nn.Module):

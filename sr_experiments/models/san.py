@@ -6,12 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.models.blocks import (
+    ActivationFactory,
+    BlockFactory,
     RegionNonLocal,
     ResidualBlock,
     SecondOrderAttention,
     ShiftMean,
     conv,
     div2k_mean,
+    relu,
 )
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
@@ -20,18 +23,17 @@ NARROWER = 8  # how many times narrower positions are compared than the features
 
 
 class AttentionGroup(nn.Module):
-    """x + residual blocks, second-order channel attention and a convolution.
+    """x + blocks, second-order channel attention and a convolution.
 
     Args:
         features: channels of the feature map.
-        blocks: residual blocks.
+        blocks: its blocks.
         reduction: how many times narrower the layer inside the attention is.
     """
 
-    def __init__(self, features: int, blocks: int, reduction: int) -> None:
+    def __init__(self, features: int, blocks: list[nn.Module], reduction: int) -> None:
         super().__init__()
-        body = [ResidualBlock(features) for _ in range(blocks)]
-        self.body = nn.Sequential(*body, SecondOrderAttention(features, reduction), conv(features, features))
+        self.body = nn.Sequential(*blocks, SecondOrderAttention(features, reduction), conv(features, features))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, features, h, w) -> the same shape."""
@@ -52,6 +54,8 @@ class SAN(nn.Module):
         groups: number of groups.
         blocks: residual blocks in a group.
         reduction: how many times narrower the layer inside the attention is.
+        block: makes a block of a group.
+        activation: makes the activations of the blocks.
 
     Raises:
         UserError: a fixed upsampler, or a reduction that leaves no channel.
@@ -68,6 +72,8 @@ class SAN(nn.Module):
         groups: int = 20,
         blocks: int = 10,
         reduction: int = 16,
+        block: BlockFactory = ResidualBlock,
+        activation: ActivationFactory = relu,
     ) -> None:
         super().__init__()
         self.scale = scale
@@ -75,7 +81,12 @@ class SAN(nn.Module):
         self.subtract_mean = ShiftMean(mean, -1)
         self.head = conv(channels, features)
         self.look_around = RegionNonLocal(features, max(features // NARROWER, 1))
-        self.groups = nn.ModuleList(AttentionGroup(features, blocks, reduction) for _ in range(groups))
+
+        def group() -> AttentionGroup:
+            inside = [block(features, activation=activation) for _ in range(blocks)]
+            return AttentionGroup(features, inside, reduction)
+
+        self.groups = nn.ModuleList(group() for _ in range(groups))
         self.share = nn.Parameter(torch.zeros(1))  # how much of what the groups began with is added after each
         self.upsample = require_learned(upsampler(channels=features, scale=scale), "SAN")
         self.tail = conv(features, channels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from sr_experiments.degradations import bicubic_upsample
-from sr_experiments.models.blocks import ResidualBlock, conv
+from sr_experiments.models.blocks import ActivationFactory, BlockFactory, ResidualBlock, conv, relu
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
 
@@ -21,6 +21,8 @@ class SmallResNet(nn.Module):
         channels: channels of the image.
         features: channels of the feature maps.
         blocks: number of residual blocks.
+        block: makes a block of the trunk.
+        activation: makes the activations of the blocks.
 
     Raises:
         UserError: a fixed upsampler.
@@ -29,12 +31,20 @@ class SmallResNet(nn.Module):
     framework = "post"
 
     def __init__(
-        self, scale: int, upsampler: UpsamplerFactory, channels: int = 3, features: int = 32, blocks: int = 12
+        self,
+        scale: int,
+        upsampler: UpsamplerFactory,
+        channels: int = 3,
+        features: int = 32,
+        blocks: int = 12,
+        block: BlockFactory = ResidualBlock,
+        activation: ActivationFactory = relu,
     ) -> None:
         super().__init__()
         self.scale = scale
         self.head = conv(channels, features)
-        self.body = nn.Sequential(*[ResidualBlock(features) for _ in range(blocks)], conv(features, features))
+        body = [block(features, activation=activation) for _ in range(blocks)]
+        self.body = nn.Sequential(*body, conv(features, features))
         self.upsample = require_learned(upsampler(channels=features, scale=scale, out_channels=channels), "SmallResNet")
 
     def forward(self, lr: Tensor) -> Tensor:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from torch import Tensor, nn
 
-from sr_experiments.models.blocks import ResidualBlock, conv
+from sr_experiments.models.blocks import ActivationFactory, BlockFactory, ResidualBlock, conv, prelu
 from sr_experiments.models.conversion import Converted, Layout, convert, layers_with_weights
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
+
+BLOCK = partial(ResidualBlock, norm=nn.BatchNorm2d)
 
 
 class SRResNet(nn.Module):
@@ -19,10 +22,12 @@ class SRResNet(nn.Module):
 
     Args:
         scale: the enlargement.
-        upsampler: a learned one; every stage is followed by a PReLU.
+        upsampler: a learned one; every stage is followed by an activation.
         channels: channels of the image.
         features: channels of the feature maps.
         blocks: number of residual blocks.
+        block: makes a block of the trunk.
+        activation: makes all activations.
 
     Raises:
         UserError: a fixed upsampler.
@@ -31,15 +36,23 @@ class SRResNet(nn.Module):
     framework = "post"
 
     def __init__(
-        self, scale: int, upsampler: UpsamplerFactory, channels: int = 3, features: int = 64, blocks: int = 16
+        self,
+        scale: int,
+        upsampler: UpsamplerFactory,
+        channels: int = 3,
+        features: int = 64,
+        blocks: int = 16,
+        block: BlockFactory = BLOCK,
+        activation: ActivationFactory = prelu,
     ) -> None:
         super().__init__()
         self.scale = scale
         self.blocks = blocks
-        self.head = nn.Sequential(conv(channels, features, 9), nn.PReLU())
-        body = [ResidualBlock(features, activation=nn.PReLU, norm=nn.BatchNorm2d) for _ in range(blocks)]
+        self.head = nn.Sequential(conv(channels, features, 9), activation(features))
+        body = [block(features, activation=activation) for _ in range(blocks)]
         self.body = nn.Sequential(*body, conv(features, features), nn.BatchNorm2d(features))
-        self.upsample = require_learned(upsampler(channels=features, scale=scale, activation=nn.PReLU), "SRResNet")
+        made = upsampler(channels=features, scale=scale, activation=partial(activation, features))
+        self.upsample = require_learned(made, "SRResNet")
         self.tail = conv(features, channels, 9)
 
     def forward(self, lr: Tensor) -> Tensor:

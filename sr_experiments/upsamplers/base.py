@@ -104,7 +104,7 @@ def require_fixed(upsampler: Upsampler, network: str) -> Upsampler:
     if upsampler.learned:
         raise UserError(
             f"{network} works on an image that is enlarged before it enters the network, so {_name(upsampler)} does "
-            "not fit: choose a fixed one, upsampler=bicubic."
+            "not fit: choose a fixed one, upsampler=bicubic, bilinear or nearest."
         )
     return upsampler
 

@@ -51,7 +51,9 @@ def test_channel_attention_weighs_channels_by_their_means() -> None:
 @pytest.mark.parametrize("reduction", [0, 5])
 @pytest.mark.parametrize("kind", [ChannelAttention, SecondOrderAttention])
 def test_a_reduction_that_leaves_no_channel_is_refused(kind: type[nn.Module], reduction: int) -> None:
-    with pytest.raises(UserError, match=f"model.reduction={reduction} must lie between 1 and the 4 features"):
+    with pytest.raises(
+        UserError, match=f"reduction={reduction} of the attention must lie between 1 and the 4 features"
+    ):
         kind(4, reduction)
 
 

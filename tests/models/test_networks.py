@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -114,20 +115,25 @@ def composed(name: str) -> DictConfig:
     return compose_config("train", [f"model={name}"])
 
 
-def small(name: str, upsampler: str | None, scale: float, **options: Any) -> nn.Module:
-    """A shipped network, shrunk, with a shipped upsampler (None: its own), for one scale."""
+def small(
+    name: str, upsampler: str | None, scale: float, parts: Mapping[str, str] | None = None, **options: Any
+) -> nn.Module:
+    """A shipped network, shrunk, with a shipped upsampler (None: its own) and other shipped parts (group: option)."""
     config = composed(name).copy()
     config.scale = scale
-    if upsampler is not None:
-        config.upsampler = OmegaConf.load(conf_dir() / "upsampler" / f"{upsampler}.yaml")
+    chosen = {**(parts or {}), **({} if upsampler is None else {"upsampler": upsampler})}
+    for group, option in chosen.items():
+        config[group] = OmegaConf.load(conf_dir() / group / f"{option}.yaml")
     if "hidden" in config.upsampler:
         config.upsampler.hidden = 4
     if name == "srntt":
         config.model.blocks = [1, 1, 1]
-    for key, value in {**SMALL, "content_blocks": 1, "scales": [scale]}.items():
-        old = config.model.get(key)
-        if old is not None and OmegaConf.is_list(old) == isinstance(value, list):
-            config.model[key] = value
+    block = config.get("block") or {}
+    for part in (config.model, block, block.get("context") or {}):
+        for key, value in {**SMALL, "content_blocks": 1, "scales": [scale]}.items():
+            old = part.get(key)
+            if old is not None and OmegaConf.is_list(old) == isinstance(value, list):
+                part[key] = value
     torch.manual_seed(0)
     return instantiate(config.model, **options)
 
@@ -170,7 +176,7 @@ def test_the_groups_hold_what_is_tested_here() -> None:
     assert sorted([*POST, *PRE, *PROGRESSIVE, *ITERATIVE, *OF_WEIGHTS]) == options("model")
     learned = "subpixel subpixel_single_step subpixel_grouped nearest_conv bilinear_conv transposed meta_upscale"
     assert set(learned.split()) <= set(LEARNED)
-    assert "bicubic" in FIXED
+    assert {"bicubic", "bilinear", "nearest"} == set(FIXED)
 
 
 def textures(batch: int, height: int, width: int) -> dict[str, Any]:
@@ -268,7 +274,7 @@ def test_pre_upsampling_network_refuses_a_learned_upsampler(name: str, upsampler
         return
     with pytest.raises(Exception, match="enlarged before") as caught:
         small(name, upsampler, 4)
-    assert "choose a fixed one, upsampler=bicubic" in refusal(caught.value)
+    assert "choose a fixed one, upsampler=bicubic, bilinear or nearest" in refusal(caught.value)
 
 
 @pytest.mark.parametrize("upsampler", FIXED)

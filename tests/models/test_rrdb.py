@@ -12,8 +12,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from sr_experiments.errors import UserError
+from sr_experiments.models.blocks import DenseBlock, ResidualInResidual
 from sr_experiments.models.msrresnet import MSRResNet
-from sr_experiments.models.rrdb import DenseBlock, ResidualInResidual, RRDBNet
+from sr_experiments.models.rrdb import RRDBNet
 from sr_experiments.upsamplers import Interpolation, ResizeConv, SubPixel, Transposed
 
 LEARNED = (ResizeConv, partial(ResizeConv, mode="bilinear"), SubPixel, partial(SubPixel, single_step=True), Transposed)

@@ -12,7 +12,7 @@ from sr_experiments.models.blocks.basic import conv
 
 def _weights_of_channels(features: int, reduction: int) -> nn.Sequential:
     if not 1 <= reduction <= features:
-        raise UserError(f"model.reduction={reduction} must lie between 1 and the {features} features.")
+        raise UserError(f"reduction={reduction} of the attention must lie between 1 and the {features} features.")
     narrow = features // reduction
     return nn.Sequential(conv(features, narrow, 1), nn.ReLU(), conv(narrow, features, 1), nn.Sigmoid())
 
@@ -100,12 +100,13 @@ class RegionNonLocal(nn.Module):
 
     Args:
         features: channels of the feature map.
-        inner: channels in which positions are compared.
+        inner: channels in which positions are compared; None for an eighth of them.
         grid: rows and columns of the regions.
     """
 
-    def __init__(self, features: int, inner: int, grid: int = 2) -> None:
+    def __init__(self, features: int, inner: int | None = None, grid: int = 2) -> None:
         super().__init__()
+        inner = max(features // 8, 1) if inner is None else inner
         self.grid = grid
         self.query = conv(features, inner, 1)
         self.key = conv(features, inner, 1)

@@ -7,6 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from sr_experiments.errors import UserError
+from sr_experiments.models.blocks.activations import relu
+from sr_experiments.models.blocks.factories import ActivationFactory
+
 # The mean colour of DIV2K, which EDSR's authors and those after them subtract.
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
@@ -20,40 +24,53 @@ def conv(
 
 
 class ResidualBlock(nn.Module):
-    """x + residual_scale * body(x), body = conv, [norm], activation, conv, [norm].
+    """x + residual_scale * body(x), body = conv, [norm], activation, conv, [norm], [context].
 
-    With batch norm and PReLU it is SRResNet's block, without a norm EDSR's and EnhanceNet's.
+    With batch norm and PReLU it is SRResNet's block, without a norm EDSR's and EnhanceNet's, with channel attention as
+    its context RCAN's.
 
     Args:
         features: channels of the feature map.
-        activation: makes the activation.
+        activation: makes the activation from the number of channels.
         norm: makes the normalisation from the number of channels; None for no normalisation.
         residual_scale: what the residual is multiplied with before it is added.
         bias: whether the convolutions have one.
         kernel: kernel size of both convolutions.
         groups: groups of both convolutions; more than one are mixed by a third, 1x1 (CARN-M's efficient block).
+        dilation: of the first convolution; the second looks at what lies between (IRCNN: Zhang et al., CVPR 2017).
+        context: makes from the number of channels what sees more than a kernel does: attention, pyramid pooling.
         after: makes an activation behind the sum (CARN); None for none.
+
+    Raises:
+        UserError: groups that do not divide the features, an even kernel, or no dilation.
     """
 
     def __init__(
         self,
         features: int,
         *,
-        activation: Callable[[], nn.Module] = nn.ReLU,
+        activation: ActivationFactory = relu,
         norm: Callable[[int], nn.Module] | None = None,
         residual_scale: float = 1.0,
         bias: bool = True,
         kernel: int = 3,
         groups: int = 1,
+        dilation: int = 1,
+        context: Callable[[int], nn.Module] | None = None,
         after: Callable[[], nn.Module] | None = None,
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [conv(features, features, kernel, groups=groups, bias=bias)]
+        if groups < 1 or features % groups:
+            raise UserError(f"block.groups={groups} must divide the {features} features of the network.")
+        if kernel < 1 or kernel % 2 == 0 or dilation < 1:
+            raise UserError(f"A block keeps the size with an odd kernel and a dilation >= 1, not {kernel}, {dilation}.")
+        seen = [context(features)] if context else []  # drawn first: a seed then gives RCAN the weights it always had
+        layers: list[nn.Module] = [conv(features, features, kernel, groups=groups, dilation=dilation, bias=bias)]
         layers += [norm(features)] if norm else []
-        layers += [activation(), conv(features, features, kernel, groups=groups, bias=bias)]
+        layers += [activation(features), conv(features, features, kernel, groups=groups, bias=bias)]
         layers += [norm(features)] if norm else []
-        layers += [activation(), conv(features, features, 1)] if groups > 1 else []
-        self.body = nn.Sequential(*layers)
+        layers += [activation(features), conv(features, features, 1)] if groups > 1 else []
+        self.body = nn.Sequential(*layers, *seen)
         self.residual_scale = residual_scale
         self.after = after() if after is not None else nn.Identity()
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from sr_experiments.models.blocks.activations import relu
 from sr_experiments.models.blocks.basic import conv
+from sr_experiments.models.blocks.factories import ActivationFactory
 
 
 class MultiScaleBlock(nn.Module):
@@ -17,21 +19,26 @@ class MultiScaleBlock(nn.Module):
 
     Args:
         features: channels of the feature map.
+        activation: makes the activations.
+        residual_scale: what the fusion is multiplied with before it is added.
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, *, activation: ActivationFactory = relu, residual_scale: float = 1.0) -> None:
         super().__init__()
         self.first = nn.ModuleList(conv(features, features, kernel) for kernel in (3, 5))
         self.second = nn.ModuleList(conv(2 * features, 2 * features, kernel) for kernel in (3, 5))
         self.fuse = conv(4 * features, features, 1)
-        self.activation = nn.ReLU()
+        widths = (features, 2 * features)
+        self.activations = nn.ModuleList(nn.ModuleList(activation(width) for _ in range(2)) for width in widths)
+        self.residual_scale = residual_scale
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, features, h, w) -> the same shape."""
         both = x
-        for stage in (self.first, self.second):
-            both = torch.cat([self.activation(layer(both)) for layer in stage], dim=1)
-        return x + self.fuse(both)
+        for stage, activations in zip((self.first, self.second), self.activations, strict=True):
+            paths = zip(stage, activations, strict=True)  # type: ignore[call-overload]
+            both = torch.cat([activation(layer(both)) for layer, activation in paths], dim=1)
+        return x + self.residual_scale * self.fuse(both)
 
 
 class Cascade(nn.Module):
