@@ -25,6 +25,6 @@ class Interpolation(Upsampler):
     ) -> None:
         super().__init__(scale)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C, scale * h, scale * w)."""
-        return bicubic_upsample(x, scale=self.scale)
+    def forward(self, x: Tensor, scale: float | None = None) -> Tensor:
+        """(B, C, h, w) -> (B, C, scale * h, scale * w), at `scale` or its own."""
+        return bicubic_upsample(x, scale=self.scale if scale is None else scale)
