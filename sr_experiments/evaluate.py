@@ -98,10 +98,7 @@ def _network(config: DictConfig) -> TrainedNetwork:
         from sr_experiments.launch.checkpoints import load_trained
 
         _refuse_parts_of_the_checkpoint()
-        trained = load_trained(config.checkpoint, config.trust)
-        if config.scale not in (None, trained.scale):
-            raise UserError(f"scale={config.scale} was asked for, but {config.checkpoint} enlarges by {trained.scale}.")
-        return trained
+        return load_trained(config.checkpoint, config.trust, config.scale)
     if config.get("model") is None or config.weights is None:
         raise UserError("Say what to score: checkpoint=RUN_OR_CKPT, or model=NAME weights=FILE scale=N.")
     if config.scale is None:

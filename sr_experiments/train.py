@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sr_experiments.errors import Preempted, UserError, exit_with_message
 
@@ -199,11 +199,15 @@ def build(config: DictConfig, callbacks: Sequence[pl.Callback] = (), resume: Pat
     import pytorch_lightning as pl
     from hydra.utils import instantiate
 
-    from sr_experiments.launch.trainer import make_trainer
+    from sr_experiments.launch.trainer import expect_unused_parameters, make_trainer
 
     pl.seed_everything(config.seed, workers=True, verbose=False)
+    # First, as making the module resolves the references to `scale` in the config of the degradation.
+    several_scales = None if config.scales is None else _several_scales(config)
     datamodule = instantiate(config.data)
     module = instantiate(config.training)
+    if several_scales is not None:
+        module.train_at(several_scales, config.scale)
     if config.init_from is not None:
         _initialise(module, config.init_from)
     elif getattr(module.network, "freeze_content", False) and resume is None:
@@ -215,6 +219,8 @@ def build(config: DictConfig, callbacks: Sequence[pl.Callback] = (), resume: Pat
         raise UserError(f"{type(module.network).__name__} is the network of its weights: give them, init_from=FILE.")
     protocol = instantiate(config.metrics)
     trainer = make_trainer(config, callbacks)
+    if len(getattr(module.network, "scales", ())) > 1:
+        expect_unused_parameters(trainer)  # those of the scales that an update does not have
     return Run(config, trainer, module, datamodule, protocol)
 
 
@@ -228,6 +234,24 @@ def interruptible() -> Iterator[None]:
             raise
         signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from None
+
+
+def _several_scales(config: DictConfig) -> Any:
+    """What trains at each of `scales`: the configured degradation, made once for each."""
+    import copy
+
+    from hydra.utils import instantiate
+
+    from sr_experiments.training.several_scales import SeveralScales
+
+    if not isinstance(config.scales, ListConfig) or len(set(config.scales)) < len(config.scales):
+        raise UserError(f"scales={config.scales} must be a list of different numbers, as [2,3,4], or null.")
+    degradations = {}
+    for scale in config.scales:
+        at_scale = copy.deepcopy(config)
+        at_scale.scale = scale
+        degradations[scale] = instantiate(at_scale.degradation, _convert_="all")
+    return SeveralScales(degradations, config.seed, config.data.crop_size)
 
 
 def _initialise(module: Any, source: str) -> None:

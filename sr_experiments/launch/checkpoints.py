@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,14 +152,19 @@ class TrainedNetwork:
         return matching
 
 
-def load_trained(path: str | Path, trust: Sequence[str] = ()) -> TrainedNetwork:
+def load_trained(path: str | Path, trust: Sequence[str] = (), scale: int | None = None) -> TrainedNetwork:
     """Build the network that a run folder or checkpoint describes, and load its weights.
 
     Nothing is instantiated but the parts that the shipped configs name (and those that `trust` adds), and no pickled
     code is read.
 
+    Args:
+        path: the run folder or checkpoint.
+        trust: further parts that may be named.
+        scale: an enlargement that is not the configured one, for a network of several; None for the configured one.
+
     Raises:
-        UserError: the file is no checkpoint, names foreign parts, or does not fit its network.
+        UserError: the file is no checkpoint, names foreign parts, does not fit its network, or cannot have that scale.
     """
     from hydra.utils import instantiate
 
@@ -170,6 +176,12 @@ def load_trained(path: str | Path, trust: Sequence[str] = ()) -> TrainedNetwork:
         network = instantiate(config["model"])
         if not isinstance(network, nn.Module) or not isinstance(config["scale"], int):
             raise UserError(f"The config of {source} describes no network with a whole scale.")
+        if scale not in (None, config["scale"]):
+            if "scale" not in inspect.signature(network.forward).parameters:
+                raise UserError(f"scale={scale} was asked for, but {path} enlarges by {config['scale']}.")
+            for part in (config, config["model"], config["degradation"]):
+                part["scale"] = scale
+            network = instantiate(config["model"])
     except Exception as error:
         problem = find_user_error(error) or f"The network of {source} cannot be built: {error.__cause__ or error}"
         raise UserError(str(problem)) from error

@@ -111,6 +111,12 @@ def make_trainer(config: DictConfig, callbacks: Iterable[pl.Callback] = (), *, t
     return trainer
 
 
+def expect_unused_parameters(trainer: pl.Trainer) -> None:
+    """Let DDP, where it is used, look which parameters have a gradient: not all have one in every update."""
+    if isinstance(trainer.strategy, DDPStrategy):
+        trainer.strategy._ddp_kwargs.setdefault("find_unused_parameters", True)
+
+
 def _check(settings: dict[str, Any]) -> None:
     interval = settings["val_check_interval"]
     if not isinstance(interval, int) or isinstance(interval, bool) or interval < 1:

@@ -1,6 +1,7 @@
 """Loss terms, the feature network that they share, and their weighted sum."""
 
 from sr_experiments.losses.contextual import Contextual
+from sr_experiments.losses.deep_supervision import PyramidSupervision, RecursiveSupervision
 from sr_experiments.losses.dists import DISTS
 from sr_experiments.losses.feature_network import FeatureNetwork
 from sr_experiments.losses.focal_frequency import FocalFrequency
@@ -26,6 +27,8 @@ __all__ = [
     "FocalFrequency",
     "LRConsistency",
     "Perceptual",
+    "PyramidSupervision",
+    "RecursiveSupervision",
     "ReferenceTexture",
     "SmoothL1",
     "Texture",

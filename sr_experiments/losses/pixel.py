@@ -18,11 +18,24 @@ class L1(nn.Module):
 
 
 class MSE(nn.Module):
-    """Mean squared difference."""
+    """Mean squared difference.
+
+    Args:
+        reduction: `mean` over everything, or `sum` over an image, averaged over the batch; half of the latter is what
+            VDSR and its kin were trained with (Caffe's Euclidean loss), and what their learning rates are made for.
+
+    Raises:
+        UserError: `reduction` is neither.
+    """
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        check_reduction(reduction)
+        self.reduction = reduction
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Two (B, C, H, W) images -> a scalar."""
-        return F.mse_loss(sr, hr)
+        return F.mse_loss(sr, hr) if self.reduction == "mean" else F.mse_loss(sr, hr, reduction="sum") / len(sr)
 
 
 class SmoothL1(nn.Module):
@@ -61,8 +74,7 @@ class Charbonnier(nn.Module):
         super().__init__()
         if epsilon <= 0:
             raise UserError(f"The epsilon of Charbonnier must be positive, not {epsilon}.")
-        if reduction not in ("mean", "sum"):
-            raise UserError(f"reduction={reduction} is unknown: use mean or sum.")
+        check_reduction(reduction)
         self.epsilon = epsilon
         self.reduction = reduction
 
@@ -70,3 +82,9 @@ class Charbonnier(nn.Module):
         """Two (B, C, H, W) images -> a scalar."""
         distance = torch.sqrt((sr - hr) ** 2 + self.epsilon**2)
         return distance.mean() if self.reduction == "mean" else distance.sum() / len(sr)
+
+
+def check_reduction(reduction: str) -> None:
+    """Raise a `UserError` unless it is one that pixels are put together by."""
+    if reduction not in ("mean", "sum"):
+        raise UserError(f"reduction={reduction} is unknown: use mean or sum.")

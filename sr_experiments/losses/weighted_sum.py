@@ -63,6 +63,10 @@ class WeightedSum(nn.Module):
         self.feature_network = feature_network if self.layers else None
         self._load(feature_network)
 
+    def terms_that_take(self, name: str) -> list[str]:
+        """The terms whose `forward` takes the input `name`."""
+        return [term for term, accepted in self.accepts.items() if name in accepted]
+
     def _layers(self) -> list[str]:
         """Join the layers that all terms look at."""
         looking = [name for name, needs in self.needs.items() if set(FEATURES) & set(needs)]

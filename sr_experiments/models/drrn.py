@@ -68,7 +68,7 @@ class DRRN(nn.Module):
         self.body = nn.Sequential(*(RecursiveBlock(width, features, units) for width in widths))
         self.tail = PreActivated(features, channels)
 
-    def forward(self, lr: Tensor) -> Tensor:
-        """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w)."""
-        enlarged = self.upsample(lr)
+    def forward(self, lr: Tensor, scale: int | None = None) -> Tensor:
+        """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w), at `scale` or the configured one."""
+        enlarged = self.upsample(lr, scale)
         return enlarged + self.tail(self.body(enlarged))

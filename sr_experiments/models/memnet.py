@@ -72,22 +72,23 @@ class MemNet(nn.Module):
         self.tail = nn.Conv2d(features, channels, 3, padding=1)
         self.average = nn.Parameter(torch.full((blocks,), 1 / blocks))
 
-    def outputs(self, lr: Tensor) -> list[Tensor]:
+    def outputs(self, lr: Tensor, scale: int | None = None) -> list[Tensor]:
         """The image after each memory block, and last their weighted sum, which is the network's output.
 
         Args:
             lr: (B, channels, h, w) in [0, 1].
+            scale: the enlargement; None for the configured one.
 
         Returns:
             blocks + 1 images (B, channels, scale * h, scale * w).
         """
-        enlarged = self.upsample(lr)
+        enlarged = self.upsample(lr, scale)
         memory, images = [self.head(enlarged)], []
         for block, before_tail in zip(self.blocks, self.before_tail, strict=True):
             memory.append(block(memory))
             images.append(enlarged + self.tail(before_tail(memory[-1])))
         return [*images, torch.einsum("k,kbchw->bchw", self.average, torch.stack(images))]
 
-    def forward(self, lr: Tensor) -> Tensor:
-        """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w)."""
-        return self.outputs(lr)[-1]
+    def forward(self, lr: Tensor, scale: int | None = None) -> Tensor:
+        """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w), at `scale` or the configured one."""
+        return self.outputs(lr, scale)[-1]

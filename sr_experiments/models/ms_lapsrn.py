@@ -20,7 +20,7 @@ class MSLapSRN(nn.Module):
 
     On one channel 222,352 weights of convolutions and 222,801 parameters with 3x3 transposed convolutions, at every
     scale (section 3; published: 222K). As all levels are one, a network made for x8 also does x2 and x4:
-    its earlier outputs.
+    its earlier outputs; `forward` takes any of them.
 
     Args:
         scale: the enlargement: 2, 4 or 8.
@@ -62,17 +62,18 @@ class MSLapSRN(nn.Module):
         for part in (self.block, self.residual):
             start_kaiming(part)
 
-    def outputs(self, lr: Tensor) -> list[Tensor]:
+    def outputs(self, lr: Tensor, scale: int | None = None) -> list[Tensor]:
         """The image of every level, the smallest first; the last is the network's output.
 
         Args:
             lr: (B, channels, h, w) in [0, 1].
+            scale: the enlargement: 2, 4 or 8; None for the configured one.
 
         Returns:
             Images (B, channels, 2 h, 2 w), (B, channels, 4 h, 4 w), ... up to the scale.
         """
         source, images = self.head(lr), [lr]
-        for _ in range(self.count):
+        for _ in range(self.count if scale is None else count_doublings(scale, "MSLapSRN")):
             features = source
             for _ in range(self.recursions):
                 features = source + self.block(features)
@@ -80,6 +81,6 @@ class MSLapSRN(nn.Module):
             images.append(self.enlarge(images[-1]) + self.residual(source))
         return images[1:]
 
-    def forward(self, lr: Tensor) -> Tensor:
-        """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w)."""
-        return self.outputs(lr)[-1]
+    def forward(self, lr: Tensor, scale: int | None = None) -> Tensor:
+        """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w), at `scale` or the configured one."""
+        return self.outputs(lr, scale)[-1]

@@ -45,9 +45,9 @@ class VDSR(nn.Module):
         self.body = nn.Sequential(*body, conv(features, channels))
         start_kaiming(self.body)
 
-    def forward(self, lr: Tensor) -> Tensor:
-        """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w)."""
-        enlarged = self.upsample(lr)
+    def forward(self, lr: Tensor, scale: int | None = None) -> Tensor:
+        """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w), at `scale` or the configured one."""
+        enlarged = self.upsample(lr, scale)
         return enlarged + self.body(enlarged)
 
     def convert_published(self, state: Mapping[str, Tensor]) -> Converted:

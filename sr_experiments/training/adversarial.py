@@ -103,7 +103,8 @@ class AdversarialTraining(Supervised):
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """What the generator makes of one part, and the terms of its loss; the image is kept for the discriminator."""
         step = self.trainer.global_step
-        sr = self.enlarge(self.network, batch).float()
+        batch = self.learn_from(batch)
+        sr = batch["sr"]
         if self.game.is_warm_up(step):
             warm = F.l1_loss(sr, batch["hr"])
             return sr, {"warm_up": Term(warm.detach(), warm)}

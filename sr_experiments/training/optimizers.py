@@ -36,3 +36,17 @@ def adamw(
     return torch.optim.AdamW(
         parameters, lr=learning_rate, betas=betas, eps=epsilon, weight_decay=weight_decay, fused=fused
     )
+
+
+def sgd(
+    parameters: Iterable[nn.Parameter],
+    learning_rate: float,
+    momentum: float = 0.9,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    fused: bool = True,
+) -> torch.optim.SGD:
+    """Gradient descent with momentum (VDSR, LapSRN); `weight_decay` w adds half of w * |parameters|^2 to the loss."""
+    return torch.optim.SGD(
+        parameters, lr=learning_rate, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=fused
+    )

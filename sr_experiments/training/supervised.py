@@ -20,6 +20,8 @@ from sr_experiments.losses import WeightedSum
 from sr_experiments.losses.gradients import gradient_shares
 from sr_experiments.matching import Matching
 from sr_experiments.models.weights import describe_mismatch
+from sr_experiments.training.clipping import check_algorithm, clip_gradients
+from sr_experiments.training.several_scales import SeveralScales
 
 Batch = dict[str, Any]
 
@@ -35,7 +37,10 @@ class Term:
 Terms = dict[str, Term]
 
 # What of a batch the terms of a loss may ask for.
-LOSS_INPUTS = ("hr", "lr", "key", "maps", "similarity")
+LOSS_INPUTS = ("hr", "lr", "key", "maps", "similarity", "outputs")
+
+# The models that make images on their way, for the sentence that refuses the others.
+WITH_OUTPUTS = ("dbpn", "drcn", "dsrn", "lapsrn", "memnet", "ms_lapsrn")
 
 # Weights that have become non-finite stay so: after this many skipped updates in a row nothing will come of it.
 MOST_SKIPS_IN_A_ROW = 100
@@ -55,7 +60,7 @@ class Supervised(pl.LightningModule):
         scheduler: optimizer -> schedule, stepped once a generator update; None for a constant learning rate.
         ema_decay: decay of the network's exponential moving average, which then is what gets evaluated; None for none.
         gradient_clip_val: largest gradient norm (or value); None for no clipping.
-        gradient_clip_algorithm: `norm` or `value`.
+        gradient_clip_algorithm: `norm`, `value` or `adjusted`; see `clip_gradients`.
         accumulate_grad_batches: parts into which a loader batch is cut, each with a backward pass of its own.
         on_nonfinite: `stop` the run at a loss that is not finite, or `skip` that update and count it.
         channels_last: keep images and weights in the memory layout that convolutions like best.
@@ -90,8 +95,7 @@ class Supervised(pl.LightningModule):
         super().__init__()
         if on_nonfinite not in ("stop", "skip"):
             raise UserError(f"on_nonfinite={on_nonfinite} is unknown: use stop or skip.")
-        if gradient_clip_algorithm not in ("norm", "value"):
-            raise UserError(f"trainer.gradient_clip_algorithm={gradient_clip_algorithm} is unknown: use norm or value.")
+        check_algorithm(gradient_clip_algorithm)
         if ema_decay is not None and not 0 < ema_decay < 1:
             raise UserError(f"ema_decay={ema_decay} must lie between 0 and 1 (0.999 is usual), or be null.")
         if loss is not None and loss.adversarial is not None and not self.plays:
@@ -110,6 +114,13 @@ class Supervised(pl.LightningModule):
                 if takes_references
                 else f"{name} has no use for textures of a reference: leave the matching out with ~matching."
             )
+        of_outputs = [] if loss is None else loss.terms_that_take("outputs")
+        if of_outputs and not hasattr(network, "outputs"):
+            raise UserError(
+                f"The loss term {of_outputs[0]} looks at the images that a network makes on its way, and "
+                f"{type(network).__name__} makes none: choose another loss, or model={' | '.join(WITH_OUTPUTS)}."
+            )
+        self.looks_at_outputs = bool(of_outputs)
         self.automatic_optimization = False
         self.network = network
         self.degradation = degradation
@@ -131,8 +142,25 @@ class Supervised(pl.LightningModule):
         self.matching = matching
         self.skips_in_a_row: Counter[str] = Counter()
         self.step_at_work = 0
+        self.several_scales: SeveralScales | None = None
         if compile:
             self.network.compile()
+            if self.looks_at_outputs:
+                network.outputs = torch.compile(network.outputs)  # type: ignore[arg-type, assignment]
+
+    def train_at(self, scales: SeveralScales, scale: float) -> None:
+        """Train at several scales, evaluate at `scale`, the degradation's.
+
+        Raises:
+            UserError: the network cannot do them all, or the loss is made for one.
+        """
+        scales.check(self.network, scale)
+        if self.plays:
+            raise UserError("scales=[...] is for training=supervised: a discriminator judges crops of one size.")
+        for name, term in () if self.loss is None else self.loss.terms.items():
+            if hasattr(term, "degradation"):
+                raise UserError(f"The loss term {name} shrinks by one scale: leave it out, or set scales=null.")
+        self.several_scales = scales
 
     @property
     def evaluated_network(self) -> nn.Module:
@@ -172,7 +200,12 @@ class Supervised(pl.LightningModule):
     def prepare(self, batch: Batch) -> Batch:
         """Turn what the loader gives into images: uint8 -> float in [0, 1], and LR from HR where it is missing."""
         images: dict[str, Any] = {name: self.to_image(batch[name]) for name in ("hr", "lr") if name in batch}
-        if "lr" not in images:
+        if self.several_scales is not None and self.training:
+            if "lr" in images:
+                raise UserError("Photographs with LR images of one scale cannot train several: set scales=null.")
+            with torch.autocast(self.device.type, enabled=False):
+                images.update(self.several_scales(images["hr"], batch.get("key"), self.step_at_work - 1))
+        elif "lr" not in images:
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
                 images["lr"] = self.degradation(images["hr"], batch.get("key"))
         if self.matching is not None:
@@ -189,7 +222,7 @@ class Supervised(pl.LightningModule):
     def enlarge(self, network: nn.Module, batch: Batch) -> Tensor:
         """What `network` makes of a prepared batch, (B, 3, H, W)."""
         if self.matching is None:
-            return network(batch["lr"])
+            return network(batch["lr"], **at_scale(batch))
         return network(batch["lr"], batch["maps"], batch["similarity"])
 
     def to_image(self, pixels: Tensor) -> Tensor:
@@ -200,6 +233,9 @@ class Supervised(pl.LightningModule):
         """One generator update."""
         self.step_at_work = self.trainer.global_step + 1
         values = self.update(list(self.parts(batch)))
+        if self.several_scales is not None:
+            index, *_ = self.several_scales.draw(self.step_at_work - 1, batch["hr"].shape[-1])
+            values["scale"] = torch.tensor(float(self.several_scales.scales[index]), device=self.device)
         for schedule in self.trainer.lr_scheduler_configs:
             schedule.scheduler.step()  # type: ignore[call-arg]
         if self.logs_at(self.step_at_work):
@@ -246,15 +282,23 @@ class Supervised(pl.LightningModule):
 
     def generator_loss(self, batch: Batch) -> tuple[Tensor, Terms]:
         """What the network makes of one part, (B, 3, H, W), and the terms of its loss by name."""
-        sr = self.enlarge(self.network, batch).float()
-        return sr, self.image_terms(sr, batch)
+        batch = self.learn_from(batch)
+        return batch["sr"], self.image_terms(batch["sr"], batch)
+
+    def learn_from(self, batch: Batch) -> Batch:
+        """A prepared batch with what the network in training makes of it: `sr` and, if terms ask for it, `outputs`."""
+        if not self.looks_at_outputs:
+            return {**batch, "sr": self.enlarge(self.network, batch).float()}
+        outputs = [image.float() for image in self.network.outputs(batch["lr"], **at_scale(batch))]  # type: ignore[operator]
+        return {**batch, "sr": outputs[-1], "outputs": outputs}
 
     def image_terms(self, sr: Tensor, batch: Batch) -> Terms:
         """The terms of the weighted sum."""
         assert self.loss is not None
         # Losses are sums over many pixels: they are taken in full precision.
         with torch.autocast(self.device.type, enabled=False):
-            values = self.loss.values(sr=sr, **{name: batch[name] for name in LOSS_INPUTS if name in batch})
+            inputs = {name: batch[name] for name in LOSS_INPUTS if name in batch}
+            values = self.loss.values(sr=sr, step=self.step_at_work - 1, **inputs)
             return {name: Term(value.detach(), self.loss.weights[name] * value) for name, value in values.items()}
 
     def shares(self, sr: Tensor, terms: Terms) -> dict[str, Tensor]:
@@ -310,13 +354,8 @@ class Supervised(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip gradients; Lightning calls this after fp16 gradients are unscaled."""
-        if self.gradient_clip_val is None:
-            return
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        if self.gradient_clip_algorithm == "norm":
-            nn.utils.clip_grad_norm_(parameters, self.gradient_clip_val)
-        else:
-            nn.utils.clip_grad_value_(parameters, self.gradient_clip_val)
+        if self.gradient_clip_val is not None:
+            clip_gradients(optimizer, self.gradient_clip_val, self.gradient_clip_algorithm)
 
     def log_training(self, values: dict[str, Tensor], step: int) -> None:
         """Write the values of this step to the progress bar and the loggers, averaged over the ranks."""
@@ -356,6 +395,11 @@ class Supervised(pl.LightningModule):
         problem = describe_mismatch(self.state_dict(), checkpoint.get("state_dict", {}))
         if problem:
             raise UserError(f"The checkpoint belongs to another network or configuration: {problem}.")
+
+
+def at_scale(batch: Batch) -> dict[str, float]:
+    """What to tell a network of several scales beside the images: the scale of the batch, where it has one."""
+    return {"scale": batch["scale"]} if "scale" in batch else {}
 
 
 def mean_values(rows: list[dict[str, Tensor]]) -> dict[str, Tensor]:

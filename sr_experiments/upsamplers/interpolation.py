@@ -42,9 +42,10 @@ class Interpolation(Upsampler):
             raise UserError(f"upsampler.mode={mode} is unknown: use {', '.join(MODES[:-1])} or {MODES[-1]}.")
         self.mode = mode
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) -> (B, C, scale * h, scale * w)."""
+    def forward(self, x: Tensor, scale: float | None = None) -> Tensor:
+        """(B, C, h, w) -> (B, C, scale * h, scale * w), at `scale` or its own."""
+        scale = self.scale if scale is None else scale
         if self.mode == "bicubic":
-            return bicubic_upsample(x, scale=self.scale)
+            return bicubic_upsample(x, scale=scale)
         centred = {"align_corners": False} if self.mode == "bilinear" else {}
-        return F.interpolate(x, scale_factor=self.scale, mode=self.mode, **centred)
+        return F.interpolate(x, scale_factor=scale, mode=self.mode, **centred)

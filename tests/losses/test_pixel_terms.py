@@ -32,6 +32,7 @@ HR = torch.tensor([0.25, 0.25, 0.5, 1.0], dtype=torch.float64).view(2, 1, 1, 2)
     [
         (L1(), 1.504 / 4),
         (MSE(), (0.25 + 0.000016 + 1) / 4),
+        (MSE(reduction="sum"), (0.25 + 0.000016 + 1) / 2),
         # d^2 / (2 beta) below beta, |d| - beta / 2 above it.
         (SmoothL1(beta=0.01), (0.495 + 0.000016 / 0.02 + 0.995) / 4),
         (SmoothL1(beta=1.0), (0.125 + 0.000008 + 0.5) / 4),

@@ -1,4 +1,4 @@
-"""Adam and AdamW under the project's names, against their papers' formulas."""
+"""Adam, AdamW and gradient descent under the project's names, against their papers' formulas."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from torch import nn
 
 from sr_experiments.launch.app import compose_config
-from sr_experiments.training.optimizers import adam, adamw
+from sr_experiments.training.optimizers import adam, adamw, sgd
 
 SETTINGS: dict[str, Any] = {"learning_rate": 0.01, "betas": (0.8, 0.95), "epsilon": 1e-3, "weight_decay": 0.1}
 
@@ -66,3 +66,21 @@ def test_shipped_optimizers(name: str, kind: type, decay: float) -> None:
 def test_fused_can_be_switched_off() -> None:
     config = compose_config("train", ["optimizer=adam"])
     assert not instantiate(config.optimizer)([nn.Parameter(torch.zeros(2))], fused=False).param_groups[0]["fused"]
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_gradient_descent_with_momentum_by_hand(nesterov: bool) -> None:
+    random = np.random.default_rng(0)
+    theta, gradients, velocity = random.normal(size=6), [random.normal(size=6) for _ in range(5)], np.zeros(6)
+    parameter = nn.Parameter(torch.from_numpy(theta.copy()))
+    settings = compose_config("train", ["optimizer=sgd", "optimizer.learning_rate=0.1", "optimizer.momentum=0.8"])
+    settings.optimizer.nesterov, settings.optimizer.weight_decay = nesterov, 0.2
+    optimizer = instantiate(settings.optimizer)([parameter])
+    assert type(optimizer) is type(sgd([parameter], 1.0))
+    for gradient in gradients:
+        parameter.grad = torch.from_numpy(gradient)
+        optimizer.step()
+        decayed = gradient + 0.2 * theta  # the slope of 0.1 * |theta|^2
+        velocity = 0.8 * velocity + decayed
+        theta = theta - 0.1 * (decayed + 0.8 * velocity if nesterov else velocity)
+    assert parameter.detach().numpy() == pytest.approx(theta, rel=1e-9)
