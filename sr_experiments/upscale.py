@@ -29,7 +29,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--weights", metavar="FILE", help="the weights of --model, as published: .pth, .safetensors, .npz"
     )
-    parser.add_argument("--scale", type=int, metavar="N", help="the enlargement of --model (4)")
+    scale_help = "the enlargement of --model (4), or another one of a checkpoint of several scales"
+    parser.add_argument("--scale", type=int, metavar="N", help=scale_help)
     parser.add_argument(
         "--option",
         action="append",
@@ -86,11 +87,11 @@ def _network(arguments: argparse.Namespace) -> TrainedNetwork:
     """The network of a checkpoint, or one by name with bare weights."""
     from sr_experiments.launch.checkpoints import load_published, load_trained
 
-    named = [arguments.model, arguments.weights, arguments.scale, *arguments.option]
+    named = [arguments.model, arguments.weights, *arguments.option]
     if arguments.checkpoint is not None:
         if any(value is not None for value in named):
-            raise UserError("A checkpoint knows its network: leave --model, --weights, --scale and --option out.")
-        return load_trained(arguments.checkpoint, arguments.trust)
+            raise UserError("A checkpoint knows its network: leave --model, --weights and --option out.")
+        return load_trained(arguments.checkpoint, arguments.trust, arguments.scale)
     if arguments.model is None or arguments.weights is None:
         raise UserError("Say with what: --checkpoint RUN_OR_CKPT, or --model NAME --weights FILE --scale N.")
     scale = 4 if arguments.scale is None else arguments.scale

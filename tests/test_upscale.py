@@ -365,7 +365,7 @@ def test_published_weights_by_name(photo: Path, tmp_path: Path) -> None:
         (["--model", "edsr"], "Say with what"),
         (["--weights", "w.pth"], "Say with what"),
         (["--model", "edsr", "--weights", "nowhere.pth", "--checkpoint", "x"], "A checkpoint knows its network"),
-        (["--scale", "2", "--checkpoint", "x"], "A checkpoint knows its network"),
+        (["--weights", "w.pth", "--checkpoint", "x"], "A checkpoint knows its network"),
         (["--model", "small", "--weights", "nowhere.pth"], "There is no checkpoint nowhere.pth"),
         (["--model", "edsr_basline", "--weights", "w.pth"], "edsr_baseline"),
         (["--model", "small", "--weights", "w.pth", "--option", "model.depth=3"], "no key model.depth"),
