@@ -86,7 +86,7 @@ def test_evaluating_the_checkpoint_gives_the_same_numbers(finished: Path, tmp_pa
 def test_help_lists_groups_and_options(tmp_path: Path) -> None:
     done = run("train", "--help", cwd=tmp_path)
     assert done.returncode == 0
-    for words in ("model: ", "edsr_baseline", "upsampler: ", "transposed", "degradation: ", "loss: "):
+    for words in ("\nmodel ", "edsr_baseline", "\nupsampler ", "transposed", "\ndegradation ", "\nloss "):
         assert words in done.stdout
 
 

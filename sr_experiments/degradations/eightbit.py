@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,6 +13,11 @@ from torch import Tensor
 def working_dtype(device: torch.device) -> torch.dtype:
     """Choose the precision in which 8-bit results are exact: float64, or float32 on MPS, which has nothing wider."""
     return torch.float32 if device.type == "mps" else torch.float64
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Switch autocast off inside; the meta device, on which only shapes are computed, has none."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def round_to_8bit(values: Tensor) -> Tensor:

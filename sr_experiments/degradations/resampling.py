@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sr_experiments.degradations.eightbit import full_precision
+
 Continuation = Literal["clamp", "symmetric", "mirror", "wrap"]
 
 
@@ -49,5 +51,5 @@ class Taps(NamedTuple):
 
 def apply_along(image: Tensor, axis: int, matrix: Tensor) -> Tensor:
     """Multiply the columns (`axis` -2) or the rows (`axis` -1) of (..., H, W) images by an (out, in) matrix."""
-    with torch.autocast(image.device.type, enabled=False):
+    with full_precision(image.device):
         return matrix @ image if axis == -2 else image @ matrix.mT

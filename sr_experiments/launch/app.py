@@ -26,9 +26,11 @@ from omegaconf.errors import (
 
 from sr_experiments.errors import ProcessError, UserError
 from sr_experiments.launch.config import conf_dir, dotted_keys, nearest
+from sr_experiments.launch.listing import register_listing
 from sr_experiments.launch.naming import register_names
 
 register_names()
+register_listing()
 
 
 def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_experiments.degradations import bicubic_upsample
+from sr_experiments.degradations.eightbit import full_precision
 from sr_experiments.errors import UserError
 from sr_experiments.models.blocks import ActivationFactory, BlockFactory, ResidualBlock, ShiftMean, conv, relu
 from sr_experiments.models.conversion import Converted, Layout, convert, from_tensorflow, layers_with_weights
@@ -40,7 +41,7 @@ def tensorflow_bicubic(image: Tensor, scale: int) -> Tensor:
     filters = torch.einsum("iy,jx->ijyx", taps, taps).reshape(scale**2, 1, 4, 4)
     batch, channels, height, width = image.shape
     padded = F.pad(image, (1, 2, 1, 2), mode="replicate").reshape(batch * channels, 1, height + 3, width + 3)
-    with torch.autocast(image.device.type, enabled=False):
+    with full_precision(image.device):
         phases = F.conv2d(padded, filters)
     return F.pixel_shuffle(phases, scale).reshape(batch, channels, scale * height, scale * width)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sr_experiments.degradations.eightbit import full_precision
 from sr_experiments.errors import UserError
 from sr_experiments.models.blocks.basic import conv
 
@@ -88,7 +89,7 @@ class SecondOrderAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, features, h, w) -> the same shape."""
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x.device):
             root = matrix_root(covariance(x.float()), self.iterations)
         return x * self.weigh(root.mean(1)[:, :, None, None].to(x.dtype))
 

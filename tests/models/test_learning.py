@@ -1,0 +1,123 @@
+"""Every network learns: short trainings on the sample photographs, by the parts that `sr-train` runs.
+
+The default suite trains one network a framework; `pytest -m nightly` trains them all, and some until they are better
+than bicubic enlargement.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from sr_experiments.launch.app import compose_config, in_words
+from sr_experiments.train import Run, build
+from tests.models.test_networks import SMALL, options
+
+STEPS, COUNTED = 40, 8
+
+COMMON = [
+    "scale=2",
+    "data.crop_size=32",
+    "data.batch_size=4",
+    "data.num_workers=0",
+    "optimizer.learning_rate=1e-3",
+    "scheduler=constant",
+    "logger=csv",
+    "trainer.accelerator=cpu",
+    "trainer.precision=32-true",
+    "trainer.log_every_n_steps=1",
+    "callbacks.progress.every_seconds=1000",
+]
+
+# What some networks take beside LR, and what else they need to be small.
+BESIDE = {
+    "srntt": [
+        "model.blocks=[1,1,1]",
+        "feature_network.weights=random",
+        "feature_network.normalise=none",
+        "data=reference_sample",
+        "data.references.size=48",
+        "loss=l1",
+    ],
+}
+
+# One of each framework for every day: pre, post, progressive, iterative.
+REPRESENTATIVE = ["srcnn", "carn", "lapsrn", "dbpn"]
+
+# Light networks that begin near bicubic enlargement, in a size and a number of steps that make them better than it.
+# The others take thousands of steps until they have learned to enlarge at all.
+LIGHT = {
+    "small": (["model.features=16", "model.blocks=4"], 300),
+    "vdsr": (["model.features=16", "model.layers=6"], 300),
+    "enhancenet": (["model.features=16", "model.blocks=2"], 300),
+}
+
+
+def shrunk(config: DictConfig) -> DictConfig:
+    """The config with a network of few, thin layers; lists keep being lists."""
+    for key, value in {**SMALL, "content_blocks": 1, "scales": [config.scale]}.items():
+        old = config.model.get(key)
+        if old is not None and OmegaConf.is_list(old) == isinstance(value, list):
+            config.model[key] = value
+    if "hidden" in config.upsampler:
+        config.upsampler.hidden = 8
+    return config
+
+
+def made(config: DictConfig) -> Run:
+    """The run of a config; skips the test where the network takes what no data option or only the user can give."""
+    try:
+        return build(config)
+    except Exception as error:
+        told = str(in_words(error, "train"))
+        if "which no data option gives" in told or "must be given" in told:
+            pytest.skip(told)
+        raise
+
+
+def trained(folder: Path, steps: int, config: DictConfig) -> tuple[Run, list[float]]:
+    """A finished training and its losses, one a step."""
+    config.paths.run_folder = str(folder)
+    config.trainer.max_steps = config.trainer.val_check_interval = steps
+    run = made(config)
+    run.fit(None)
+    run.close()
+    with (folder / "metrics.csv").open() as file:
+        losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+    assert len(losses) == steps
+    return run, losses
+
+
+def check_that_the_loss_falls(name: str, folder: Path) -> None:
+    config = compose_config("train", [f"model={name}", *COMMON, *BESIDE.get(name, []), "data.sets=[]"])
+    _, losses = trained(folder, STEPS, shrunk(config))
+    first, last = mean(losses[:COUNTED]), mean(losses[-COUNTED:])
+    assert last < 0.9 * first, losses
+
+
+@pytest.mark.parametrize("name", REPRESENTATIVE)
+def test_loss_falls(name: str, tmp_path: Path) -> None:
+    check_that_the_loss_falls(name, tmp_path)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", options("model"))
+def test_loss_of_every_network_falls(name: str, tmp_path: Path) -> None:
+    check_that_the_loss_falls(name, tmp_path)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", LIGHT)
+def test_light_network_becomes_better_than_bicubic(name: str, tmp_path: Path) -> None:
+    overrides, steps = LIGHT[name]
+    config = compose_config("train", [f"model={name}", *COMMON, "scheduler=cosine", *overrides])
+    config.optimizer.learning_rate = 2e-3
+    run, losses = trained(tmp_path, steps, config)
+    assert mean(losses[-COUNTED:]) < mean(losses[:COUNTED])
+    scores: dict[str, Any] = run.test(tmp_path)["sample"]
+    assert scores["psnr"] > scores["bicubic"]["psnr"]
