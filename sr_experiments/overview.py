@@ -163,6 +163,8 @@ def _row(name: str, scale: float, published: dict[str, Any]) -> Row:
         network = instantiate(config).eval()
     except Exception as error:
         raise in_words(error, "train") from error
+    if getattr(network, "needs_weights", False):
+        raise UserError("it is the network of its weights.")
     # The LR image of whole pixels that is nearest to the picture; at x3 it is too wide by a third of a pixel.
     height, width = round(HEIGHT / scale), round(WIDTH / scale)
     ratio = HEIGHT * WIDTH / (height * width * scale**2)

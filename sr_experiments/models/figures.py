@@ -113,10 +113,18 @@ def receptive_field(network: nn.Module, channels: int = 3) -> ReceptiveField:
     """
     behind = None
     if getattr(network, "framework", None) == "pre":
-        enlarge, network.upsample = network.upsample, nn.Identity()
+        enlarge, network.upsample = network.upsample, Unchanged()
         behind = _seen(network, channels, 1)
         network.upsample = enlarge
     return ReceptiveField(_seen(network, channels, float(getattr(network, "scale", 1))), behind)
+
+
+class Unchanged(nn.Module):
+    """Stands in for an enlargement in front of a network: the image is large already."""
+
+    def forward(self, x: Tensor, scale: float | None = None) -> Tensor:
+        """The image as it is."""
+        return x
 
 
 def _seen(network: nn.Module, channels: int, scale: float) -> int | None:
