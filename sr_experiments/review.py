@@ -38,6 +38,11 @@ def _parser() -> argparse.ArgumentParser:
         help="put all images into the page, so that it can be sent as one file; else it shows those in the run folders",
     )
     parser.add_argument("--title", help="what stands on top; default: the name of the folder")
+    parser.add_argument(
+        "--wandb",
+        metavar="ENTITY/PROJECT",
+        help="also save a view of these runs in that project of Weights & Biases, where `wandb sync` has put them",
+    )
     return parser
 
 
@@ -46,6 +51,10 @@ def _run(args: argparse.Namespace) -> int:
     from sr_experiments.report.page import build_page
     from sr_experiments.report.read import find_runs
 
+    if args.wandb:
+        from sr_experiments.report.workspace import check_target, save_workspace
+
+        check_target(args.wandb)
     started = time.monotonic()
     runs, notes = find_runs(args.folders)
     for note in notes:
@@ -63,6 +72,8 @@ def _run(args: argparse.Namespace) -> int:
     print(f"{len(runs)} runs in {time.monotonic() - started:.1f} s, {size:.1f} MB: {path}")
     if args.embed and size > 50:
         print("note: a page of this size opens slowly; without --embed it shows the images in the run folders.")
+    if args.wandb:
+        print(f"View in W&B: {save_workspace(runs, args.wandb, title)}")
     return 0
 
 

@@ -146,9 +146,14 @@ class Run:
     def fit(self, resume: Path | None) -> None:
         """Train, from the start or from a checkpoint."""
         from sr_experiments.callbacks.checkpoints import Checkpoints
+        from sr_experiments.launch.environment import environment
+        from sr_experiments.launch.naming import choices
+        from sr_experiments.launch.results import versions
 
+        config: Any = OmegaConf.to_container(self.config, resolve=True)
+        made_with = {"choices": choices(), "environment": environment(), "versions": versions()}
         for logger in self.trainer.loggers:
-            logger.log_hyperparams(OmegaConf.to_container(self.config, resolve=True))  # type: ignore[arg-type]
+            logger.log_hyperparams({**config, **made_with})
         with interruptible():
             self.trainer.fit(self.module, datamodule=self.datamodule, ckpt_path=resume, weights_only=True)
             checkpoints = self.trainer.checkpoint_callback
@@ -170,6 +175,8 @@ class Run:
 
     def facts(self) -> dict[str, Any]:
         """What is known about the run however it ended."""
+        from sr_experiments.launch.environment import environment
+
         users = (self.module.loss, self.module.matching)
         networks = [user.feature_network for user in users if getattr(user, "feature_network", None) is not None]
         marks = {"random_features": True} if any(network.is_random for network in networks) else {}
@@ -179,6 +186,7 @@ class Run:
             "protocol": self.protocol.stamp(),
             "parameters": sum(p.numel() for p in self.module.network.parameters()),
             "steps": self.trainer.global_step,
+            "environment": environment(),
         }
 
     def close(self) -> None:

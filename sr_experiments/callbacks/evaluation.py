@@ -35,6 +35,8 @@ class Evaluation(pl.Callback):
         results: after a test: set -> means, the bicubic baseline's means, and the scores of every image by name; with
             references also how similar they are. A score that could not be taken is None, and if that is so for a
             whole run, `unavailable` says why.
+        image_scores: after a validation or test, in every process: set -> score -> its value of each image, None for
+            an image without.
     """
 
     def __init__(self, protocol: Protocol, scores: Scores | None = None) -> None:
@@ -42,6 +44,7 @@ class Evaluation(pl.Callback):
         self.scores = Scores({}) if scores is None else scores
         self.tables: list[ImageScores] = []
         self.results: dict[str, Any] = {}
+        self.image_scores: dict[str, dict[str, list[float | None]]] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Read the weights that scores need, before anything is trained."""
@@ -144,6 +147,7 @@ class Evaluation(pl.Callback):
         """Log the means of every set, and of all sets together."""
         names = trainer.datamodule.set_names  # type: ignore[attr-defined]
         means = {name: table.means() for name, table in zip(names, self.tables, strict=True)}
+        self.image_scores = {name: table.compute() for name, table in zip(names, self.tables, strict=True)}
         if not means:
             return
         row = {f"val/{name}/{metric}": value for name, of in means.items() for metric, value in of.items()}
@@ -163,6 +167,7 @@ class Evaluation(pl.Callback):
         metrics = self.names(self.scores.test)
         for (name, photos), table in zip(datamodule.sets.items(), self.tables, strict=True):
             means, values = table.means(), table.compute()
+            self.image_scores[name] = values
             of_images = {
                 photo.name: {metric: column[index] for metric, column in values.items()}
                 for index, photo in enumerate(photos)

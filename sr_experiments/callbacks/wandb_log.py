@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import WandbLogger
 
+from sr_experiments.callbacks.sheets import Example, Pixels
+from sr_experiments.metrics.directions import higher_is_better
+
 log = logging.getLogger(__name__)
+
+# The horizontal axis of everything: generator updates, under the name that Lightning gives them.
+STEP = "trainer/global_step"
+
+# Where the user wants the files of artifacts to wait for their upload; None for in the run folder.
+DATA_FOLDER = os.environ.get("WANDB_DATA_DIR")
 
 
 class WandbLog(WandbLogger):
@@ -24,6 +36,7 @@ class WandbLog(WandbLogger):
         name: the run's name in W&B; null for its folder.
         group: the run's group in W&B.
         tags: the run's tags in W&B.
+        log_checkpoint: whether `best.ckpt` becomes an artifact of the run when it ends.
     """
 
     def __init__(
@@ -34,10 +47,14 @@ class WandbLog(WandbLogger):
         name: str | None = None,
         group: str | None = None,
         tags: list[str] | None = None,
+        log_checkpoint: bool = False,
     ) -> None:
         import wandb
 
         self.failed = False
+        self.best_checkpoint = Path(folder) / "checkpoints" / "best.ckpt" if log_checkpoint else None
+        self.defined: set[str] = set()
+        self.files = Path(folder).absolute() / "wandb" / "artifacts"
         name = name or "/".join(Path(folder).parts[-2:])
         # W&B's own prints would tear the progress bar apart.
         settings = wandb.Settings(silent=True, init_timeout=30, x_disable_stats=mode == "offline")
@@ -58,6 +75,9 @@ class WandbLog(WandbLogger):
         """The W&B run: offline if the server could not be reached, a silent one if W&B does not work at all."""
         import wandb
 
+        if self._experiment is None:
+            # W&B would have them wait in the user's home folder.
+            os.environ["WANDB_DATA_DIR"] = DATA_FOLDER or str(self.files)
         for fallback in ("offline", "disabled"):
             try:
                 return super().experiment
@@ -71,6 +91,7 @@ class WandbLog(WandbLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         """Log a row at a generator update."""
+        self._attempt(self._define, metrics)
         self._attempt(super().log_metrics, metrics, step)
 
     @rank_zero_only
@@ -79,8 +100,57 @@ class WandbLog(WandbLogger):
         self._attempt(super().log_hyperparams, params)
 
     @rank_zero_only
+    def log_pictures(self, key: str, examples: Sequence[Example], sheet: Pixels, step: int) -> None:
+        """Log examples as a table under `key`, one for each time, and their sheet under `key` with `_sheet` added.
+
+        The sheet can be stepped through in time as it is; of the tables a panel shows the last one, or with the query
+        `runs.history.concat["KEY"]` all of them. (W&B's incremental tables would begin anew in a run that was resumed
+        offline.)
+
+        Args:
+            key: with a slash: what stands before it is the section of the workspace.
+            examples: rows of the table.
+            sheet: uint8 (H, W, 3).
+            step: the generator update.
+        """
+        self._attempt(self._log_pictures, key, examples, sheet, step)
+
+    def _log_pictures(self, key: str, examples: Sequence[Example], sheet: Pixels, step: int) -> None:
+        import wandb
+
+        labels = list(dict.fromkeys(label for example in examples for label in example.panels))
+        names = list(dict.fromkeys(name for example in examples for name in example.values))
+        table = wandb.Table(columns=["step", "image", *labels, *names])
+        for example in examples:
+            panels = [wandb.Image(example.panels[label]) if label in example.panels else None for label in labels]
+            table.add_data(step, example.name, *panels, *(example.values.get(name) for name in names))
+        self.experiment.log({key: table, f"{key}_sheet": wandb.Image(sheet), STEP: step})
+
+    def _define(self, metrics: Any) -> None:
+        """Have the run's summary hold the best value of each score of the validation beside the last."""
+        for name in metrics:
+            if name in self.defined or not name.startswith("val/"):
+                continue
+            self.defined.add(name)
+            is_better = higher_is_better(name)
+            if is_better is not None:
+                best = "max" if is_better else "min"
+                self.experiment.define_metric(name, step_metric=STEP, step_sync=True, summary=f"{best},last")
+
+    def _log_checkpoint(self, path: Path) -> None:
+        import wandb
+
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        told = {"step": content["global_step"], "scale": content.get("config", {}).get("scale")}
+        artifact = wandb.Artifact(f"best-{self.experiment.id}", type="model", metadata=told)
+        artifact.add_file(str(path), name=path.name)
+        self.experiment.log_artifact(artifact, aliases=["best"])
+
+    @rank_zero_only
     def close(self) -> None:
-        """Close the run, so that its files are complete."""
+        """Hand over the best checkpoint, if that was asked for, and close the run, so that its files are complete."""
+        if self.best_checkpoint is not None and self.best_checkpoint.exists():
+            self._attempt(self._log_checkpoint, self.best_checkpoint)
 
         def finish() -> None:
             if self._experiment is not None:
@@ -102,10 +172,17 @@ class WandbLog(WandbLogger):
 def _run_id(folder: Path) -> str:
     """One id a run folder, so that a resumed run continues its W&B run; the agent of a W&B sweep gives its own."""
     path = folder / "wandb" / "run_id"
-    if path.exists():
-        return path.read_text().strip()
+    try:
+        known = path.read_text().strip()
+    except (OSError, ValueError):
+        known = ""
+    if re.fullmatch(r"[\w-]+", known):
+        return known
     run_id = os.environ.get("WANDB_RUN_ID") or uuid.uuid4().hex[:12]
     if getattr(rank_zero_only, "rank", None) in (None, 0):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(run_id)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(run_id)
+        except OSError as error:
+            log.warning("%s cannot be written (%s): a resumed run will be another one in W&B.", path, error)
     return run_id

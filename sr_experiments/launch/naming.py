@@ -44,6 +44,21 @@ def tags() -> list[str]:
     return [f"{group}={choices[group]}" for group in TOLD if choices.get(group) not in (None, "null")]
 
 
+def choices() -> dict[str, str]:
+    """Config group -> the option that was chosen from it; the dots in a group's place become underscores.
+
+    For W&B, to which a dot is a step into a mapping.
+    """
+    if not HydraConfig.initialized():
+        return {}
+    chosen = HydraConfig.get().runtime.choices
+    return {
+        group.replace(".", "_"): option
+        for group, option in chosen.items()
+        if isinstance(option, str) and not group.startswith("hydra/")
+    }
+
+
 def _folder() -> Path:
     """The folder of this run."""
     return Path(HydraConfig.get().runtime.output_dir)

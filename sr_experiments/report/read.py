@@ -18,7 +18,7 @@ import yaml  # type: ignore[import-untyped]
 from sr_experiments.report.curves import read_curves
 
 # What a run folder contains is not searched for further runs.
-NOT_SEARCHED = ("checkpoints", "images", "wandb")
+NOT_SEARCHED = ("checkpoints", "images", "progress", "wandb")
 
 # A run without results whose files changed less than this many seconds ago is taken to be going on.
 FRESH = 900
