@@ -200,10 +200,12 @@ def build(config: DictConfig, callbacks: Sequence[pl.Callback] = (), resume: Pat
     from hydra.utils import instantiate
 
     from sr_experiments.launch.trainer import make_trainer
+    from sr_experiments.training.inputs import check_inputs
 
     pl.seed_everything(config.seed, workers=True, verbose=False)
     datamodule = instantiate(config.data)
     module = instantiate(config.training)
+    check_inputs(module, datamodule)
     if config.init_from is not None:
         _initialise(module, config.init_from)
     elif getattr(module.network, "freeze_content", False) and resume is None:

@@ -105,7 +105,7 @@ class AdversarialTraining(Supervised):
         step = self.trainer.global_step
         sr = self.enlarge(self.network, batch).float()
         if self.game.is_warm_up(step):
-            warm = F.l1_loss(sr, batch["hr"])
+            warm = F.l1_loss(sr, batch["target"] if "target" in batch else batch["hr"])
             return sr, {"warm_up": Term(warm.detach(), warm)}
         terms = self.image_terms(sr, batch)
         if self.game.is_on(step):
