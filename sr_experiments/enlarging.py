@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sr_experiments.data.conditions import open_condition, to_probabilities
 from sr_experiments.errors import UserError
 from sr_experiments.models.srntt import CELLS
 from sr_experiments.models.tiling import enlarge_image, reach, self_ensemble, tile_side
@@ -33,6 +35,7 @@ class Enlarger:
         ensemble: average over the eight flips and turns; only of networks that take no references.
         matching: finds the textures of references, on the device of the network; None for a network that takes none.
         references: pictures (h, w, 3) uint8 whose textures are used, of any sizes; without any the picture itself is.
+        told: what the network is given beside LR for every picture: name of its input -> (1, ...).
 
     Raises:
         UserError: references or an ensemble were asked of a network that cannot have them, or a reference is too small.
@@ -46,6 +49,7 @@ class Enlarger:
         ensemble: bool = False,
         matching: Matching | None = None,
         references: Sequence[NDArray[np.uint8]] = (),
+        told: Mapping[str, Tensor] | None = None,
     ) -> None:
         if matching is None and references:
             raise UserError(f"{type(network).__name__} takes no references: leave them out.")
@@ -54,7 +58,12 @@ class Enlarger:
                 f"{type(network).__name__} takes references, which would have to be matched anew for each of the eight "
                 "flips and turns: leave the ensemble out."
             )
-        self.network, self.scale, self.tile, self.matching = network, scale, tile, matching
+        if ensemble and "condition" in getattr(network, "extra_inputs", ()):
+            raise UserError(
+                f"{type(network).__name__} takes a condition that would have to be turned, too: leave the ensemble out."
+            )
+        self.network = Told(network, told) if told else network
+        self.scale, self.tile, self.matching = scale, tile, matching
         parameter = next(network.parameters(), None)
         self.device = torch.device("cpu") if parameter is None else parameter.device
         images = [self.image(reference)[0] for reference in references]
@@ -66,18 +75,25 @@ class Enlarger:
         self._overlap: int | None = None
 
     @torch.no_grad()
-    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def __call__(self, pixels: NDArray[np.uint8], condition: Path | None = None) -> NDArray[np.uint8]:
         """Enlarge a picture, (H, W, 3) -> (scale * H, scale * W, 3) uint8.
 
+        Args:
+            pixels: the picture.
+            condition: file with what it shows, for a network that takes a condition; see `open_condition`.
+
         Raises:
-            UserError: the picture or a reference is too small to be matched.
+            UserError: the picture or a reference is too small to be matched, or the condition does not fit.
         """
-        textures = None
+        beside: Textures | Condition | None = None
+        if condition is not None:
+            classes: Any = self.network.classes
+            beside = Condition(condition, classes, self.scale, pixels.shape[:2], self.device)
         if self.matching is not None:
-            textures = Textures(self.matching.find(self.image(pixels), self.references), self.scale)
+            beside = Textures(self.matching.find(self.image(pixels), self.references), self.scale)
         is_cut = 0 < tile_side(self.tile, self.step) < max(pixels.shape[:2])
-        overlap = self.overlap(textures) if is_cut else 0
-        window = None if textures is None else textures.window
+        overlap = self.overlap(beside) if is_cut else 0
+        window = None if beside is None else beside.window
         return enlarge_image(self.enlarge, pixels, self.scale, self.tile, overlap, self.step, window)
 
     def image(self, pixels: NDArray[np.uint8]) -> Tensor:
@@ -88,12 +104,69 @@ class Enlarger:
         """What the network makes of a window."""
         return self.network(lr.to(self.device), *others)
 
-    def overlap(self, textures: Textures | None) -> int:
+    def overlap(self, beside: Textures | Condition | None) -> int:
         """LR pixels that a tile must see beyond its sides; measured with the first picture that needs tiles."""
         if self._overlap is None:
-            stand_in = None if textures is None else textures.stand_in
+            stand_in = None if beside is None else beside.stand_in
             self._overlap = reach(self.network, self.scale, self.step, stand_in)
         return self._overlap
+
+
+class Told(nn.Module):
+    """A network that is given the same beside every LR image.
+
+    Args:
+        network: (lr, NAME=...) -> sr.
+        told: name of an input -> (1, ...).
+    """
+
+    def __init__(self, network: nn.Module, told: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.network, self.told = network, dict(told)
+
+    def forward(self, lr: Tensor) -> Tensor:
+        """(B, 3, h, w) -> what the network makes of it."""
+        return self.network(
+            lr, **{name: value.to(lr.device).expand(len(lr), *value.shape[1:]) for name, value in self.told.items()}
+        )
+
+
+class Condition:
+    """What a picture shows, read from a file window by window.
+
+    Args:
+        path: see `open_condition`; of the size of the enlarged picture.
+        classes: number of classes.
+        scale: the enlargement.
+        size: height and width of the picture in LR pixels.
+        device: where the network is.
+
+    Raises:
+        UserError: the file cannot be read, or has another size or number of classes.
+    """
+
+    def __init__(self, path: Path, classes: int, scale: int, size: tuple[int, int], device: torch.device) -> None:
+        self.maps = open_condition(path)
+        self.path, self.classes, self.scale, self.device = path, classes, scale, device
+        height, width = (side * scale for side in size)
+        if self.maps.shape[:2] != (height, width) or self.maps.shape[2] not in (1, classes):
+            shown = "x".join(map(str, self.maps.shape[1::-1]))
+            raise UserError(
+                f"The condition {path} covers {shown} pixels with {self.maps.shape[2]} channels; what is made is "
+                f"{width}x{height}, and the network takes {classes} classes, or labels."
+            )
+
+    def window(self, rows: slice, columns: slice) -> tuple[Tensor]:
+        """Probabilities (1, classes, h, w) for a window of the picture, in LR pixels."""
+        down, across = (slice(part.start * self.scale, part.stop * self.scale) for part in (rows, columns))
+        values = torch.from_numpy(np.array(self.maps[down, across].transpose(2, 0, 1), order="C"))
+        return (to_probabilities(values, self.path, self.classes)[None].to(self.device),)
+
+    def stand_in(self, size: int) -> tuple[Tensor]:
+        """Probabilities for `size` x `size` LR pixels, a random class at each place."""
+        side = size * self.scale
+        labels = torch.randint(self.classes, (1, side, side), generator=torch.Generator().manual_seed(0))
+        return (nn.functional.one_hot(labels, self.classes).permute(0, 3, 1, 2).float().to(self.device),)
 
 
 class Textures:

@@ -58,6 +58,7 @@ def evaluate_here(config: DictConfig, preemption: Preemption) -> None:
     from sr_experiments.launch.config import check_config
     from sr_experiments.launch.results import print_table, versions, write_results
     from sr_experiments.launch.trainer import make_trainer
+    from sr_experiments.training.inputs import check_inputs
 
     started = time.monotonic()
     trained = _network(config)
@@ -69,6 +70,7 @@ def evaluate_here(config: DictConfig, preemption: Preemption) -> None:
     protocol = instantiate(config.metrics)
     trainer = make_trainer(config, [preemption], training=False)
     module = _module(config, trained)
+    check_inputs(module, datamodule, training=False)
     trainer.test(module, datamodule=datamodule, verbose=False)
     (evaluation,) = [c for c in trainer.callbacks if isinstance(c, Evaluation)]  # type: ignore[attr-defined]
     is_random = module.matching is not None and module.matching.feature_network.is_random

@@ -208,12 +208,14 @@ def build(config: DictConfig, callbacks: Sequence[pl.Callback] = (), resume: Pat
     from hydra.utils import instantiate
 
     from sr_experiments.launch.trainer import expect_unused_parameters, make_trainer
+    from sr_experiments.training.inputs import check_inputs
 
     pl.seed_everything(config.seed, workers=True, verbose=False)
     # First, as making the module resolves the references to `scale` in the config of the degradation.
     several_scales = None if config.scales is None else _several_scales(config)
     datamodule = instantiate(config.data)
     module = instantiate(config.training)
+    check_inputs(module, datamodule)
     if several_scales is not None:
         module.train_at(several_scales, config.scale)
     if config.init_from is not None:

@@ -46,6 +46,23 @@ def _parser() -> argparse.ArgumentParser:
         metavar="IMAGE",
         help="a picture of any size whose textures to use, for networks that take references; may be given repeatedly",
     )
+    parser.add_argument(
+        "--blur",
+        type=float,
+        metavar="SIGMA",
+        help="width of the blur in the images, in pixels of the result, for networks that are told it (0)",
+    )
+    parser.add_argument(
+        "--noise",
+        type=float,
+        metavar="LEVEL",
+        help="noise in the images, on the scale 0..255, for networks that are told it (0)",
+    )
+    parser.add_argument(
+        "--condition",
+        metavar="DIR",
+        help="maps of what the images show, NAME.npy or NAME.png as large as the results, for networks that take them",
+    )
     parser.add_argument("--tile", type=int, default=512, metavar="N", help="LR pixels a tile; 0: whole images (512)")
     parser.add_argument("--ensemble", action="store_true", help="average over the eight flips and turns; 8x slower")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (auto)")
@@ -69,16 +86,18 @@ def _main(arguments: argparse.Namespace) -> int:
     references = [Path(name) for name in arguments.ref]
     jobs = _jobs(arguments.inputs, Path(arguments.output), references)
     trained = _network(arguments)
+    told = _told(trained, arguments.blur, arguments.noise)
+    conditions = _conditions(trained, arguments.condition, jobs, Path(arguments.output))
     pictures = [read_image(reference) for reference in references]
     matching = trained.make_matching("--feature-weights FILE", arguments.feature_weights)
     device = _device(arguments.device)
     network = trained.network.to(device).requires_grad_(False)  # measuring the overlap of tiles takes half the memory
     matching = matching.to(device) if matching is not None else None
-    enlarge = Enlarger(network, trained.scale, arguments.tile, arguments.ensemble, matching, pictures)
+    enlarge = Enlarger(network, trained.scale, arguments.tile, arguments.ensemble, matching, pictures, told)
     if matching is not None and not references:
         print("No --ref: every picture is its own reference.")
     for source, target in track(jobs, description="upscaling", disable=not sys.stdout.isatty()):
-        write_png(target, enlarge(read_image(source)))
+        write_png(target, enlarge(read_image(source), conditions.get(source)))
     print(f"{len(jobs)} image{'s' if len(jobs) != 1 else ''} x{trained.scale} -> {arguments.output}")
     return 0
 
@@ -96,6 +115,59 @@ def _network(arguments: argparse.Namespace) -> TrainedNetwork:
         raise UserError("Say with what: --checkpoint RUN_OR_CKPT, or --model NAME --weights FILE --scale N.")
     scale = 4 if arguments.scale is None else arguments.scale
     return load_published(arguments.model, arguments.weights, scale, arguments.option)
+
+
+def _told(trained: TrainedNetwork, blur: float | None, noise: float | None) -> dict[str, torch.Tensor]:
+    """What the network is told of how its images were made.
+
+    Raises:
+        UserError: the network is not told such things, is told others, or was not trained for these.
+    """
+    name = type(trained.network).__name__
+    if "degradation_map" not in getattr(trained.network, "extra_inputs", ()):
+        if blur is not None or noise is not None:
+            raise UserError(f"{name} is not told how its images were made: leave --blur and --noise out.")
+        return {}
+    from hydra.utils import instantiate
+
+    from sr_experiments.degradations import BlurNoise
+    from sr_experiments.launch.app import find_user_error
+
+    try:
+        degradation = instantiate(trained.degradation)
+    except Exception as error:
+        problem = find_user_error(error) or error.__cause__ or error
+        raise UserError(f"The degradation that {name} was trained with cannot be built: {problem}") from error
+    if not isinstance(degradation, BlurNoise):
+        raise UserError(
+            f"{name} was trained with {type(degradation).__name__}, of which --blur and --noise say nothing: use it "
+            "from Python."
+        )
+    try:
+        return {"degradation_map": degradation.map_of(blur or 0, noise or 0)}
+    except UserError as error:
+        raise UserError(f"Give other numbers with --blur SIGMA and --noise LEVEL (0 unless given): {error}") from error
+
+
+def _conditions(
+    trained: TrainedNetwork, folder: str | None, jobs: Sequence[tuple[Path, Path]], output: Path
+) -> dict[Path, Path]:
+    """The map of what each image shows, for a network that takes one.
+
+    Raises:
+        UserError: the network takes none, none were given, or one is missing.
+    """
+    from sr_experiments.data.photos import condition_file
+
+    name = type(trained.network).__name__
+    if "condition" not in getattr(trained.network, "extra_inputs", ()):
+        if folder is not None:
+            raise UserError(f"{name} takes no condition: leave --condition out.")
+        return {}
+    if folder is None:
+        raise UserError(f"{name} takes a map of what an image shows: give --condition DIR with NAME.npy or NAME.png.")
+    names = {source: target.relative_to(output).with_suffix("").as_posix() for source, target in jobs}
+    return {source: condition_file(Path(folder), name, source) for source, name in names.items()}
 
 
 def _jobs(inputs: Sequence[str], output: Path, references: Sequence[Path]) -> list[tuple[Path, Path]]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sr_experiments.data.cache import Cache
+from sr_experiments.data.conditions import open_condition, to_probabilities
 from sr_experiments.data.photos import Photo
 from sr_experiments.data.references import References, Window, training_random
 from sr_experiments.data.sampler import Draw
@@ -23,7 +24,8 @@ class TrainingCrops(Dataset[dict[str, Any]]):
 
     An item is `{"hr": uint8 (3, c, c), "key": int}`, and `"lr": uint8 (3, c/scale, c/scale)` of the same view where
     the photographs come in pairs. Where there are references, `"ref"` is a list of any number of them, uint8 (3, h, w)
-    of any size, turned and flipped as the crop is. Keys fit an int64.
+    of any size, turned and flipped as the crop is. Where all photographs have maps of classes, `"condition"` is the
+    crop's part of them, float32 (classes, c, c) in [0, 1]. Keys fit an int64.
 
     Args:
         photos: the training set; each file (`training_files`) must be in the cache.
@@ -33,6 +35,7 @@ class TrainingCrops(Dataset[dict[str, Any]]):
         augment: flip and turn each crop into one of its 8 orientations.
         pad: mirror photographs smaller than a crop at the bottom and at the right until it fits, instead of refusing.
         references: finds the references of a sample; None for samples without.
+        classes: number of classes of the maps.
 
     Raises:
         UserError: `crop_size` does not fit `scale`, a photograph is smaller than a crop and `pad` is off, or one cannot
@@ -48,11 +51,13 @@ class TrainingCrops(Dataset[dict[str, Any]]):
         augment: bool = True,
         pad: bool = False,
         references: References | None = None,
+        classes: int = 8,
     ) -> None:
         check_crop_size(crop_size, scale)
         self.photos, self.cache = list(photos), cache
         self.scale, self.crop_size, self.augment, self.pad = scale, crop_size, augment, pad
-        self.references = references
+        self.references, self.classes = references, classes
+        self.has_conditions = all(photo.condition is not None for photo in self.photos)
         if references is not None:
             references.check(self.photos)
         cache.find(training_files(self.photos, references))
@@ -76,7 +81,7 @@ class TrainingCrops(Dataset[dict[str, Any]]):
         left = int(random.integers(max(columns - side, 0) + 1))
         turn = int(random.integers(8)) if self.augment else 0
 
-        def crop(image: NDArray[np.uint8], cell: int) -> Tensor:
+        def crop(image: NDArray[Any], cell: int) -> Tensor:
             image = image[: rows * cell, : columns * cell]
             window = image[top * cell : (top + side) * cell, left * cell : (left + side) * cell]
             return _chw(_turned(_padded(window, side * cell), turn))
@@ -84,9 +89,12 @@ class TrainingCrops(Dataset[dict[str, Any]]):
         item: dict[str, Any] = {"hr": crop(hr, cell), "key": draw.key}
         if lr is not None:
             item["lr"] = crop(lr, 1)
+        if self.has_conditions and photo.condition is not None:
+            window = crop(open_condition(photo.condition), cell)
+            item["condition"] = to_probabilities(window, photo.condition, self.classes)
         if self.references is not None:
-            hr, window = hr[: rows * cell, : columns * cell], Window(top * cell, left * cell, self.crop_size)
-            found = self.references.find(photo, hr, window, self.cache.open, training_random(draw.key))
+            hr, place = hr[: rows * cell, : columns * cell], Window(top * cell, left * cell, self.crop_size)
+            found = self.references.find(photo, hr, place, self.cache.open, training_random(draw.key))
             item["ref"] = [_chw(_turned(reference, turn)) for reference in found]
         return item
 
@@ -113,14 +121,14 @@ def training_files(photos: Sequence[Photo], references: References | None = None
     return files if references is None else files + [str(path) for path in references.files(photos)]
 
 
-def _padded(window: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _padded(window: NDArray[Any], side: int) -> NDArray[Any]:
     height, width = window.shape[:2]
     if height == side and width == side:
         return window
     return np.pad(window, ((0, side - height), (0, side - width), (0, 0)), mode="symmetric")
 
 
-def _turned(window: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
+def _turned(window: NDArray[Any], turn: int) -> NDArray[Any]:
     """One of the 8 orientations of a picture, as a view."""
     if turn & 1:
         window = window[::-1]
@@ -129,6 +137,6 @@ def _turned(window: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
     return window.transpose(1, 0, 2) if turn & 4 else window
 
 
-def _chw(window: NDArray[np.uint8]) -> Tensor:
+def _chw(window: NDArray[Any]) -> Tensor:
     # The only copy: out of the mapped file, into the layout of the batch.
     return torch.from_numpy(np.array(window.transpose(2, 0, 1), order="C", subok=False))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sr_experiments.data.conditions import open_condition, to_probabilities
 from sr_experiments.data.images import read_image
 from sr_experiments.data.photos import Photo
 from sr_experiments.data.references import References, evaluation_random
@@ -20,25 +21,33 @@ from sr_experiments.errors import UserError
 class EvaluationImages(Dataset[dict[str, Any]]):
     """The photographs of a set, in order.
 
-    An item is `{"hr": uint8 (3, H, W), "gray": bool, "name": str, "index": int}`, and `"lr": uint8 (3, H/scale,
-    W/scale)` where one is stored. H and W are cut to multiples of `scale` at the bottom and at the right. A file
-    stored in gray has `gray=True` and three equal channels. Where there are references, `"ref"` is a list of any number
-    of them, whole, uint8 (3, h, w) of any size.
+    An item is `{"hr": uint8 (3, H, W), "gray": bool, "name": str, "index": int, "key": int}`, and `"lr": uint8 (3,
+    H/scale, W/scale)` where one is stored. H and W are cut to multiples of `scale` at the bottom and at the right. A
+    file stored in gray has `gray=True` and three equal channels. The key, which decides random degradations, is the
+    image's place in the set, so that every run is tested on the same LR images. Where there are references, `"ref"` is
+    a list of any number of them, whole, uint8 (3, h, w) of any size; `"condition"` is as of `TrainingCrops`.
 
     Args:
         photos: the set.
         scale: the enlargement.
         references: finds the references of an image; None for images without.
         seed: with the image's place in the set, decides references that are random.
+        classes: number of classes of the maps of what images show.
 
     Raises:
         UserError: a photograph cannot get its references.
     """
 
     def __init__(
-        self, photos: Sequence[Photo], scale: int, references: References | None = None, seed: int = 0
+        self,
+        photos: Sequence[Photo],
+        scale: int,
+        references: References | None = None,
+        seed: int = 0,
+        classes: int = 8,
     ) -> None:
         self.photos, self.scale, self.references, self.seed = list(photos), scale, references, seed
+        self.classes = classes
         if references is not None:
             references.check(self.photos)
 
@@ -57,7 +66,8 @@ class EvaluationImages(Dataset[dict[str, Any]]):
         if min(height, width) == 0:
             raise UserError(f"{photo.hr} is {pixels.shape[1]}x{pixels.shape[0]} pixels, too small for x{self.scale}.")
         hr = pixels[:height, :width]
-        item: dict[str, Any] = {"hr": _rgb_chw(hr), "gray": pixels.shape[2] == 1, "name": photo.name, "index": index}
+        item: dict[str, Any] = {"hr": _rgb_chw(hr), "gray": pixels.shape[2] == 1, "name": photo.name}
+        item |= {"index": index, "key": index}
         if photo.lr is not None:
             lr = read_image(photo.lr)
             if (lr.shape[0] * self.scale, lr.shape[1] * self.scale) != (height, width):
@@ -66,6 +76,9 @@ class EvaluationImages(Dataset[dict[str, Any]]):
                     f"{lr.shape[1]}x{lr.shape[0]}, which does not fit scale {self.scale}."
                 )
             item["lr"] = _rgb_chw(lr)
+        if photo.condition is not None:
+            maps = np.array(open_condition(photo.condition)[:height, :width].transpose(2, 0, 1), order="C")
+            item["condition"] = to_probabilities(torch.from_numpy(maps), photo.condition, self.classes)
         if self.references is not None:
             colours = np.broadcast_to(hr, (height, width, 3))
             found = self.references.find(photo, colours, None, read_image, evaluation_random(self.seed, index))

@@ -13,6 +13,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader, default_collate
 
 from sr_experiments.data.cache import Cache
+from sr_experiments.data.conditions import check_conditions
 from sr_experiments.data.crops import TrainingCrops, check_crop_size, training_files
 from sr_experiments.data.evaluation import EvaluationImages
 from sr_experiments.data.photos import Photo, benchmark_set
@@ -34,7 +35,8 @@ class SRDataModule(LightningDataModule):
     all processes, `{"hr": uint8 (N, 3, c, c), "key": int64 (N,)}` and `"lr"` for pairs. Which images and crops it
     holds depends on `seed` and the step alone. The evaluation loaders yield one image at a time (`EvaluationImages`).
     Where there are references, `"ref"` of any batch is a list with one list an image: its references, uint8 (3, h, w)
-    of any size, or none.
+    of any size, or none. Where all photographs of a set have maps of classes, `"condition"` of any batch is float32
+    (N, classes, h, w) in [0, 1], of the size of `"hr"`.
 
     Args:
         train: the training photographs; `None` where nothing is trained.
@@ -51,6 +53,7 @@ class SRDataModule(LightningDataModule):
         num_workers: loader processes; "auto" for what the machine can spare, at most 4.
         cache_dir: where decoded photographs are kept; `None` for the user's cache folder.
         references: finds the references of each image; `None` for batches without `"ref"`.
+        classes: number of classes of the maps of what photographs show, where there are such maps.
 
     Raises:
         UserError: a number does not fit, a set is missing, or a photograph cannot get its references.
@@ -71,6 +74,7 @@ class SRDataModule(LightningDataModule):
         num_workers: int | Literal["auto"] = "auto",
         cache_dir: str | Path | None = None,
         references: References | None = None,
+        classes: int = 8,
     ) -> None:
         super().__init__()
         check_crop_size(crop_size, scale)
@@ -89,9 +93,10 @@ class SRDataModule(LightningDataModule):
         self.augment, self.pad = augment, pad
         self.num_workers = num_workers
         self.cache = Cache(cache_dir)
-        self.references = references
-        if references is not None:
-            for photos in (train or (), *self.sets.values()):
+        self.references, self.classes = references, classes
+        for photos in (train or (), *self.sets.values()):
+            check_conditions(photos, classes)
+            if references is not None:
                 references.check(photos)
         self._crops: TrainingCrops | None = None
 
@@ -113,7 +118,14 @@ class SRDataModule(LightningDataModule):
         """
         if stage == "fit" and self.train is not None:
             self._crops = TrainingCrops(
-                self.train, self.cache, self.scale, self.crop_size, self.augment, self.pad, self.references
+                self.train,
+                self.cache,
+                self.scale,
+                self.crop_size,
+                self.augment,
+                self.pad,
+                self.references,
+                self.classes,
             )
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
@@ -150,7 +162,7 @@ class SRDataModule(LightningDataModule):
 
     def _evaluation_loader(self, photos: Sequence[Photo]) -> DataLoader[dict[str, Any]]:
         return DataLoader(
-            EvaluationImages(photos, self.scale, self.references, self.seed),
+            EvaluationImages(photos, self.scale, self.references, self.seed, self.classes),
             collate_fn=collate,
             sampler=shard(len(photos), *self._place()),
             num_workers=min(self._workers(), 1, len(photos) - 1),  # a loader of one image has nothing to read ahead

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sr_experiments.data.images import find_images, image_size
@@ -22,22 +22,37 @@ class Photo:
         hr: the file with the ground truth.
         lr: the file with a low-resolution image of the same view, if one is stored.
         refs: files with reference images, in any size.
+        condition: the file with what its pixels show, for networks that are told; see `open_condition`.
     """
 
     name: str
     hr: Path
     lr: Path | None = None
     refs: tuple[Path, ...] = ()
+    condition: Path | None = None
 
 
-def hr_folder(hr: str | Path | Sequence[str | Path]) -> list[Photo]:
+def hr_folder(
+    hr: str | Path | Sequence[str | Path], condition: str | Path | Sequence[str | Path] | None = None
+) -> list[Photo]:
     """List the photographs at any depth below a folder, or below each of several.
 
+    Args:
+        hr: the folder or folders.
+        condition: folder, or as many folders, with a map of classes for each photograph, `NAME.npy` or `NAME.png`; see
+            `open_condition`. None for photographs without.
+
     Raises:
-        UserError: no folder, no image in it, or two files that differ only in their suffix.
+        UserError: no folder, no image in it, two files that differ only in their suffix, or a map is missing.
     """
-    roots = [Path(folder).expanduser() for folder in ([hr] if isinstance(hr, str | Path) else hr)]
-    return [photo for root in roots for photo in _named(root, find_images(root))]
+    roots = _folders(hr)
+    maps = [None] * len(roots) if condition is None else _folders(condition)
+    if len(maps) != len(roots):
+        raise UserError(
+            f"data.train.hr names {len(roots)} folders and data.train.condition {len(maps)}: give one for each."
+        )
+    pairs = zip(roots, maps, strict=True)
+    return [photo for root, below in pairs for photo in _with_conditions(_named(root, find_images(root)), below)]
 
 
 def paired_folders(hr: str | Path, lr: str | Path, scale: int) -> list[Photo]:
@@ -66,7 +81,8 @@ def benchmark_set(root: str | Path, name: str, scale: int) -> list[Photo]:
 
     `root/name/*.png` holds ground truth alone. `root/name/HR/*.png` may have LR images at its side, in
     `root/name/LR/x{scale}` or `root/name/LR_bicubic/X{scale}`; sets without them get their LR images from the
-    degradation. Capitals in folder names do not matter; `name` may have several parts, as in `BSDS500/val`.
+    degradation. `root/name/condition` may hold maps of classes, as of `hr_folder`. Capitals in folder names do not
+    matter; `name` may have several parts, as in `BSDS500/val`.
 
     Raises:
         UserError: there is no such folder or set (the message names the sets that are there), or it holds no image.
@@ -79,15 +95,41 @@ def benchmark_set(root: str | Path, name: str, scale: int) -> list[Photo]:
         names = sorted(child.name for child in _subfolders(folder))
         there = f"it has {', '.join(names)}" if names else "it has no folders at all"
         raise UserError(f"no benchmark set {name!r} in {folder.absolute()}: {there}.")
-    hr = _descend(found, "HR")
+    hr, maps = _descend(found, "HR"), _descend(found, "condition")
     if hr is None:
         # Only this level: an LR folder further down must not pass for ground truth.
         files = [path for path in find_images(found) if path.parent == found]
         if not files:
             raise UserError(f"no image in {found.absolute()} or in {found.absolute() / 'HR'}; is the set complete?")
-        return _named(found, files)
+        return _with_conditions(_named(found, files), maps)
     lr = _descend(found, "LR", f"x{scale}") or _descend(found, "LR_bicubic", f"x{scale}")
-    return hr_folder(hr) if lr is None else paired_folders(hr, lr, scale)
+    return _with_conditions(hr_folder(hr) if lr is None else paired_folders(hr, lr, scale), maps)
+
+
+def _folders(named: str | Path | Sequence[str | Path]) -> list[Path]:
+    return [Path(folder).expanduser() for folder in ([named] if isinstance(named, str | Path) else named)]
+
+
+def _with_conditions(photos: list[Photo], folder: Path | None) -> list[Photo]:
+    """Give every photograph the map of its name in `folder`; None for none."""
+    if folder is None:
+        return photos
+    return [replace(photo, condition=condition_file(folder, photo.name, photo.hr)) for photo in photos]
+
+
+def condition_file(folder: Path, name: str, image: Path) -> Path:
+    """Find the map of classes, `NAME.npy` or `NAME.png` in `folder`, that belongs to an image.
+
+    Raises:
+        UserError: neither is there, or both are.
+    """
+    files = [folder / f"{name}{suffix}" for suffix in (".npy", ".png")]
+    there = [file for file in files if file.is_file()]
+    if len(there) == 1:
+        return there[0]
+    if there:
+        raise UserError(f"{image} has two conditions, {there[0].absolute()} and {there[1].name}: remove one of them.")
+    raise UserError(f"no condition belongs to {image}: there is neither {files[0].absolute()} nor {files[1].name}.")
 
 
 def _named(root: Path, files: list[Path]) -> list[Photo]:

@@ -38,6 +38,10 @@ class Degradation(nn.Module):
         """What a network may be told about how samples with these keys are degraded: name of its input -> (B, ...)."""
         return {}
 
+    def target(self, hr: Tensor) -> Tensor:
+        """What the terms of a loss compare SR with, (B, C, H, W) as `hr`; a discriminator always sees `hr` itself."""
+        return hr
+
 
 def check_kernel_fits(size: int, images: Tensor) -> None:
     """Raise a `UserError` if a kernel is larger than the images (..., H, W)."""

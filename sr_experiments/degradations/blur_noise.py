@@ -23,11 +23,16 @@ from sr_experiments.errors import UserError
 SrmdRounding = Literal["final", "none"]
 
 
+# Up to this standard deviation, in pixels, a kernel is a single pixel: its neighbours weigh 0.03 percent.
+NO_BLUR = 0.25
+
+
 class BlurNoise(Degradation):
     """Blur by a Gaussian of random widths and direction, shrink bicubically, add noise of a random level.
 
     `extras` tells a network what was done, as SRMD takes it: the kernel's coefficients in a basis of principal
-    components, then the noise level on the scale 0..1.
+    components, then the noise level on the scale 0..1. The basis depends on the size of the kernels alone, so that a
+    network that was trained on many widths may be tested on one.
 
     Args:
         scale: how many times smaller LR is than HR.
@@ -74,7 +79,9 @@ class BlurNoise(Degradation):
         self.border = border
         self.rounding = rounding
         # Not a part of checkpoints: the options decide it.
-        self.register_buffer("basis", principal_components(size, *self.sigma)[:components], persistent=False)
+        # It spans Gaussians up to the widest that the kernel has room for, two standard deviations on either side.
+        basis = principal_components(size, 0.2, max(size / 4, 0.2))[:components]
+        self.register_buffer("basis", basis, persistent=False)
 
     def drawn(self, key: Tensor) -> dict[str, Tensor]:
         """Both standard deviations and the direction of every sample's kernel, and its noise level."""
@@ -97,9 +104,29 @@ class BlurNoise(Degradation):
     def extras(self, key: Tensor) -> dict[str, Tensor]:
         """`degradation_map`, (B, components + 1) float32: the kernel's coefficients and the noise level / 255."""
         keys = key.cpu()
-        coefficients = self.kernels(keys).flatten(1) @ self.basis.cpu().T
-        told = torch.cat([coefficients, self.drawn(keys)["noise"][:, None] / 255], dim=1)
-        return {"degradation_map": told.float().to(key.device)}
+        return {"degradation_map": self._map(self.kernels(keys), self.drawn(keys)["noise"]).to(key.device)}
+
+    def map_of(self, sigma: float = 0, noise: float = 0) -> Tensor:
+        """What a network is told of a blur, the same in all directions, and of noise, (1, components + 1) float32.
+
+        Args:
+            sigma: standard deviation of the blur in HR pixels; 0 for none.
+            noise: standard deviation of the noise on the scale 0..255.
+
+        Raises:
+            UserError: a number lies outside of what is drawn here, which is what a network was trained for.
+        """
+        ranges = {"blur": (sigma, 0 if self.sigma[0] <= NO_BLUR else self.sigma[0], self.sigma[1])}
+        ranges["noise"] = (noise, *self.noise)
+        for name, (value, low, high) in ranges.items():
+            if not low <= value <= high:
+                raise UserError(f"the network was trained for a {name} from {low:g} to {high:g}, not {value:g}.")
+        width = torch.tensor([max(sigma, 1e-3)], dtype=torch.float64)
+        return self._map(gaussian_kernels(self.size, width, width, torch.zeros(1)), torch.tensor([float(noise)]))
+
+    def _map(self, kernels: Tensor, noise: Tensor) -> Tensor:
+        coefficients = kernels.flatten(1) @ self.basis.cpu().T
+        return torch.cat([coefficients, noise.double()[:, None] / 255], dim=1).float()
 
     def forward(self, hr: Tensor, key: Tensor | None = None) -> Tensor:
         """Make LR from HR.

@@ -55,6 +55,11 @@ class Chain(Degradation):
                 found.update(step.extras(keys_of_part(key.cpu(), index)))
         return found
 
+    def target(self, hr: Tensor) -> Tensor:
+        """That of the first step, which is the one that sees HR."""
+        first = self.steps[0]
+        return first.target(hr) if isinstance(first, Degradation) else hr
+
     def forward(self, hr: Tensor, key: Tensor | None = None) -> Tensor:
         """(B, C, H, W) in [0, 1] -> LR (B, C, H / scale, W / scale)."""
         keys = keys_of(hr, key)

@@ -9,12 +9,17 @@ from sr_experiments.degradations.draws import scrambled
 from sr_experiments.degradations.eightbit import round_to_8bit
 from sr_experiments.errors import UserError
 
+PARTS = ("hr", "lr", "key", "filled")
+
 
 class PairPool(nn.Module):
     """Mixes the pairs of many batches: what comes in takes the place of random pairs of the pool, which go out.
 
-    Until the pool is full, pairs go in and come out unchanged. The pool is made of buffers, so that it is a part of
-    checkpoints and a resumed run goes on with the same pairs. Which pairs go out depends on the keys that come in.
+    Until the pool is full, pairs go in and come out unchanged. Which pairs go out depends on the keys that come in. A
+    pair keeps its key, so that what was drawn for it is known when it goes out.
+
+    Every process has a pool of its own. It is no part of `state_dict`, which holds what all processes have in common:
+    `contents` and `refill` carry it over to a resumed run, which goes on with the same pairs.
 
     Args:
         size: pairs in the pool.
@@ -26,10 +31,6 @@ class PairPool(nn.Module):
         UserError: `size` is not at least 1, or `crop_size` is no multiple of the scale.
     """
 
-    hr: Tensor
-    lr: Tensor
-    filled: Tensor
-
     def __init__(self, size: int, crop_size: int, scale: int, channels: int = 3) -> None:
         super().__init__()
         if size < 1:
@@ -37,11 +38,13 @@ class PairPool(nn.Module):
         if crop_size % scale:
             raise UserError(f"A pool of crops of {crop_size} pixels needs a multiple of scale={scale}.")
         small = crop_size // scale
-        self.register_buffer("hr", torch.zeros(size, channels, crop_size, crop_size, dtype=torch.uint8))
-        self.register_buffer("lr", torch.zeros(size, channels, small, small, dtype=torch.uint8))
-        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+        # No buffers: DDP would give every process those of the first.
+        self.hr = torch.zeros(size, channels, crop_size, crop_size, dtype=torch.uint8)
+        self.lr = torch.zeros(size, channels, small, small, dtype=torch.uint8)
+        self.key = torch.zeros(size, dtype=torch.int64)
+        self.filled = torch.zeros((), dtype=torch.int64)
 
-    def forward(self, hr: Tensor, lr: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, hr: Tensor, lr: Tensor, key: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Exchange a batch of pairs for pairs of the pool.
 
         Args:
@@ -50,7 +53,7 @@ class PairPool(nn.Module):
             key: (B,) int64.
 
         Returns:
-            HR and LR of as many pairs, on the same levels.
+            HR, LR and keys of as many pairs, images on the same levels.
 
         Raises:
             UserError: the batch is larger than the pool.
@@ -58,22 +61,47 @@ class PairPool(nn.Module):
         size, batch = len(self.hr), len(hr)
         if batch > size:
             raise UserError(f"A pool of {size} pairs cannot mix a batch of {batch}: make it larger.")
+        self._move(hr.device)
         filled = int(self.filled)
         if filled < size:
             # The last batch that finds room may overwrite the first pairs.
             places = torch.arange(filled, filled + batch, device=hr.device) % size
             self.filled.fill_(min(filled + batch, size))
-            self._put(places, hr, lr)
-            return hr, lr
+            self._put(places, hr, lr, key)
+            return hr, lr, key
         order = scrambled(scrambled(key.to(hr.device))[:1] + torch.arange(size, device=hr.device)).argsort()
         places = order[:batch]
-        mixed = self.hr[places].to(hr.dtype) / 255, self.lr[places].to(lr.dtype) / 255
-        self._put(places, hr, lr)
+        mixed = self.hr[places].to(hr.dtype) / 255, self.lr[places].to(lr.dtype) / 255, self.key[places].to(key.device)
+        self._put(places, hr, lr, key)
         return mixed
 
-    def _put(self, places: Tensor, hr: Tensor, lr: Tensor) -> None:
+    def contents(self) -> dict[str, Tensor]:
+        """What it holds, for a checkpoint."""
+        return {name: getattr(self, name) for name in PARTS}
+
+    def refill(self, contents: dict[str, Tensor]) -> None:
+        """Go on with the `contents` of another pool.
+
+        Raises:
+            UserError: that had another size.
+        """
+        for name in PARTS:
+            mine, theirs = getattr(self, name), contents[name]
+            if mine.shape != theirs.shape:
+                raise UserError(
+                    f"The checkpoint's pool of pairs has {name} of the shape {tuple(theirs.shape)} and this run's "
+                    f"{tuple(mine.shape)}: go on with the same training.pair_pool and data.crop_size."
+                )
+            setattr(self, name, theirs.clone())
+
+    def _move(self, device: torch.device) -> None:
+        if self.hr.device != device:
+            self.hr, self.lr, self.key = (part.to(device) for part in (self.hr, self.lr, self.key))
+
+    def _put(self, places: Tensor, hr: Tensor, lr: Tensor, key: Tensor) -> None:
         for pool, images in ((self.hr, hr), (self.lr, lr)):
             pool[places] = round_to_8bit(images.detach() * 255).to(torch.uint8)
+        self.key[places] = key.to(places.device)
 
     def extra_repr(self) -> str:
         """Show the sizes in `print(module)`."""

@@ -61,14 +61,14 @@ class RealEsrgan(Degradation):
     """Blur, resizing, noise and JPEG, twice, with a sinc filter at the end, before or after the last JPEG.
 
     Every sample draws for itself, also the sizes in between. In the published code a batch shares those, which is why
-    it mixes batches in a pool of 180 pairs; with draws of their own samples need no pool to differ.
+    it mixes batches in a pool of 180 pairs (`PairPool`); with draws of their own samples need no pool to differ.
 
     Args:
         scale: how many times smaller LR is than HR.
         first: ranges of the first round; None for the paper's.
         second: of the second.
         final_sinc: how often there is a sinc filter at the end.
-        sharpen: sharpen HR first, as the published code does (see `sharpened`).
+        sharpen: degrade HR sharpened, and compare SR with that too, as the published code does (see `sharpened`).
         differentiable: compute JPEG by tensor operations, as the published code does; False for libjpeg.
 
     Raises:
@@ -115,6 +115,10 @@ class RealEsrgan(Degradation):
             "final.jpeg_first": draws.chance(0.5),
         }
         return found
+
+    def target(self, hr: Tensor) -> Tensor:
+        """HR sharpened, where `sharpen` is on (the published options `l1_gt_usm` and `percep_gt_usm`)."""
+        return sharpened(hr) if self.sharpen else hr
 
     def forward(self, hr: Tensor, key: Tensor | None = None) -> Tensor:
         """Make LR from HR.

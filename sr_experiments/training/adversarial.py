@@ -106,7 +106,7 @@ class AdversarialTraining(Supervised):
         batch = self.learn_from(batch)
         sr = batch["sr"]
         if self.game.is_warm_up(step):
-            warm = F.l1_loss(sr, batch["hr"])
+            warm = F.l1_loss(sr, batch["target"] if "target" in batch else batch["hr"])
             return sr, {"warm_up": Term(warm.detach(), warm)}
         terms = self.image_terms(sr, batch)
         if self.game.is_on(step):

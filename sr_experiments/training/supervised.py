@@ -15,12 +15,15 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from sr_experiments.degradations import Degradation, PairPool
 from sr_experiments.errors import UserError
 from sr_experiments.losses import WeightedSum
 from sr_experiments.losses.gradients import gradient_shares
 from sr_experiments.matching import Matching
 from sr_experiments.models.weights import describe_mismatch
 from sr_experiments.training.clipping import check_algorithm, clip_gradients
+from sr_experiments.training.inputs import extra_inputs, told_by
+from sr_experiments.training.pools import load_pools, save_pools
 from sr_experiments.training.several_scales import SeveralScales
 
 Batch = dict[str, Any]
@@ -67,6 +70,7 @@ class Supervised(pl.LightningModule):
         compile: compile the network with torch.compile.
         log_gradient_shares: log each term's share of the gradient norm at the image; costs a backward pass a term.
         matching: finds the textures of reference images, for a network that takes them; None for any other.
+        pair_pool: pairs of each process's pool, in which the pairs of many batches are mixed; None for no pool.
 
     Raises:
         UserError: an option is unknown or out of range, or network, loss and matching do not belong together.
@@ -91,6 +95,7 @@ class Supervised(pl.LightningModule):
         compile: bool = False,
         log_gradient_shares: bool = False,
         matching: Matching | None = None,
+        pair_pool: int | None = None,
     ) -> None:
         super().__init__()
         if on_nonfinite not in ("stop", "skip"):
@@ -100,12 +105,6 @@ class Supervised(pl.LightningModule):
             raise UserError(f"ema_decay={ema_decay} must lie between 0 and 1 (0.999 is usual), or be null.")
         if loss is not None and loss.adversarial is not None and not self.plays:
             raise UserError("training=supervised has no use for the adversarial part of this loss: use another loss.")
-        extra = getattr(network, "extra_inputs", ())
-        if extra:
-            raise UserError(
-                f"{type(network).__name__} takes a {' and a '.join(extra)} beside LR, which no data option gives yet: "
-                "use it from Python, or choose another model."
-            )
         takes_references = getattr(network, "takes_references", False)
         if takes_references != (matching is not None):
             name = type(network).__name__
@@ -140,6 +139,9 @@ class Supervised(pl.LightningModule):
         self.register_buffer("skipped_updates", torch.zeros((), dtype=torch.long))
         self.log_gradient_shares = log_gradient_shares
         self.matching = matching
+        self.extra_inputs = extra_inputs(network)
+        self.pair_pool = pair_pool
+        self.pool: PairPool | None = None
         self.skips_in_a_row: Counter[str] = Counter()
         self.step_at_work = 0
         self.several_scales: SeveralScales | None = None
@@ -157,6 +159,8 @@ class Supervised(pl.LightningModule):
         scales.check(self.network, scale)
         if self.plays:
             raise UserError("scales=[...] is for training=supervised: a discriminator judges crops of one size.")
+        if self.pair_pool is not None:
+            raise UserError("training.pair_pool keeps pairs of one size: set it to null, or scales=null.")
         for name, term in () if self.loss is None else self.loss.terms.items():
             if hasattr(term, "degradation"):
                 raise UserError(f"The loss term {name} shrinks by one scale: leave it out, or set scales=null.")
@@ -166,6 +170,12 @@ class Supervised(pl.LightningModule):
     def evaluated_network(self) -> nn.Module:
         """The network that validation and tests look at: the moving average where there is one."""
         return self.network if self.ema is None else self.ema.module
+
+    def setup(self, stage: str) -> None:
+        """Make the pool of pairs, whose size the data decide."""
+        if stage == "fit" and self.pair_pool is not None:
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            self.pool = PairPool(self.pair_pool, data.crop_size, data.scale)
 
     def configure_optimizers(self) -> Any:
         """Make the optimizer and its schedule."""
@@ -208,9 +218,23 @@ class Supervised(pl.LightningModule):
         elif "lr" not in images:
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
                 images["lr"] = self.degradation(images["hr"], batch.get("key"))
+        if self.training:
+            self.prepare_training(batch, images)
+        if any(name not in batch for name in self.extra_inputs):
+            told = told_by(self.degradation, {**batch, **images}["key"])
+            images.update({name: values for name, values in told.items() if name in self.extra_inputs})
         if self.matching is not None:
             images["maps"], images["similarity"] = self.textures(self.matching, {**batch, **images})
         return {**batch, **images}
+
+    def prepare_training(self, batch: Batch, images: dict[str, Any]) -> None:
+        """Exchange pairs for those of the pool, and find what SR is to be compared with where that is not HR."""
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            if self.pool is not None:
+                hr, lr, images["key"] = self.pool(images["hr"], images["lr"], batch["key"])
+                images["hr"], images["lr"] = (x.contiguous(memory_format=self.memory_format) for x in (hr, lr))
+            if "lr" not in batch and isinstance(self.degradation, Degradation):
+                images["target"] = self.degradation.target(images["hr"])
 
     def textures(self, matching: Matching, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         """The textures that a batch's references, or LR itself without any, have for its LR images; see `Matching`."""
@@ -222,7 +246,8 @@ class Supervised(pl.LightningModule):
     def enlarge(self, network: nn.Module, batch: Batch) -> Tensor:
         """What `network` makes of a prepared batch, (B, 3, H, W)."""
         if self.matching is None:
-            return network(batch["lr"], **at_scale(batch))
+            told = {name: batch[name] for name in self.extra_inputs}
+            return network(batch["lr"], **told, **at_scale(batch))
         return network(batch["lr"], batch["maps"], batch["similarity"])
 
     def to_image(self, pixels: Tensor) -> Tensor:
@@ -293,8 +318,9 @@ class Supervised(pl.LightningModule):
         return {**batch, "sr": outputs[-1], "outputs": outputs}
 
     def image_terms(self, sr: Tensor, batch: Batch) -> Terms:
-        """The terms of the weighted sum."""
+        """The terms of the weighted sum, which compare SR with the degradation's target, usually HR itself."""
         assert self.loss is not None
+        batch = {**batch, "hr": batch.get("target", batch["hr"])}
         # Losses are sums over many pixels: they are taken in full precision.
         with torch.autocast(self.device.type, enabled=False):
             inputs = {name: batch[name] for name in LOSS_INPUTS if name in batch}
@@ -390,11 +416,16 @@ class Supervised(pl.LightningModule):
 
     test_step = validation_step
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the pools of pairs of all processes."""
+        save_pools(self.pool, self.trainer, checkpoint)
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say what does not fit before torch says it at length."""
+        """Say what does not fit before torch says it at length; fill the pool of pairs again."""
         problem = describe_mismatch(self.state_dict(), checkpoint.get("state_dict", {}))
         if problem:
             raise UserError(f"The checkpoint belongs to another network or configuration: {problem}.")
+        load_pools(self.pool, self.trainer, checkpoint)
 
 
 def at_scale(batch: Batch) -> dict[str, float]:

@@ -22,7 +22,7 @@ def test_cut_to_the_scale_at_bottom_and_right(tmp_path: Path, scale: int) -> Non
     np.testing.assert_array_equal(item["hr"].permute(1, 2, 0), cut)
     assert item["hr"].dtype == torch.uint8
     assert item["hr"].is_contiguous()
-    assert (item["gray"], item["name"], item["index"]) == (False, "a", 0)
+    assert (item["gray"], item["name"], item["index"], item["key"]) == (False, "a", 0, 0)
     assert "lr" not in item
 
 
@@ -35,6 +35,14 @@ def test_gray_file_is_marked_and_has_three_channels(tmp_path: Path) -> None:
         np.testing.assert_array_equal(channel, pixels[..., 0])
     assert batch["gray"].tolist() == [True]
     assert batch["name"] == ["a"]
+
+
+def test_an_image_has_the_key_of_its_place_whatever_the_seed(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", RANDOM.integers(0, 256, (8, 12, 3), dtype=np.uint8))
+    photos = [Photo(name, tmp_path / "a.png") for name in "abc"]
+    for seed in (0, 7):
+        images = EvaluationImages(photos, 4, seed=seed)
+        assert [images[index]["key"] for index in range(3)] == [0, 1, 2]
 
 
 def test_stored_lr_comes_along(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_without_references_a_batch_is_what_it_was(folder: Path) -> None:
     for first, second in zip(with_references, without, strict=True):
         assert torch.equal(first["hr"], second["hr"])
     [loader] = module(folder, references=None).val_dataloader()
-    assert {key for batch in loader for key in batch} == {"hr", "gray", "name", "index"}
+    assert {key for batch in loader for key in batch} == {"hr", "gray", "name", "index", "key"}
 
 
 def test_processes_share_the_samples_of_one(photos: list[Photo], cache: Cache) -> None:

@@ -110,6 +110,21 @@ def test_a_network_is_told_kernel_and_noise() -> None:
     assert (kernels - again).square().sum() < 0.01 * kernels.square().sum()
 
 
+def test_a_network_that_saw_many_widths_can_be_told_one() -> None:
+    trained, tested = BlurNoise(4), BlurNoise(4, sigma=1.7, anisotropic=0, noise=25)
+    expected = tested.extras(KEYS[:1])["degradation_map"]
+    torch.testing.assert_close(trained.map_of(1.7, 25), expected)
+    none = BlurNoise(4, sigma=1e-3, anisotropic=0, noise=0)
+    torch.testing.assert_close(trained.map_of(), none.extras(KEYS[:1])["degradation_map"])
+    assert not torch.allclose(trained.map_of(), expected)
+    with pytest.raises(UserError, match="trained for a blur from 0 to 4, not 5"):
+        trained.map_of(5)
+    with pytest.raises(UserError, match="trained for a blur from 1 to 2, not 0"):
+        BlurNoise(4, sigma=[1, 2]).map_of()
+    with pytest.raises(UserError, match="trained for a noise from 0 to 75, not 80"):
+        trained.map_of(1, 80)
+
+
 def test_the_basis_is_no_part_of_checkpoints() -> None:
     assert BlurNoise(2).state_dict() == {}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sr_experiments.degradations import Bicubic, Chain, Jpeg, Noise, PillowResize
+from sr_experiments.degradations import Bicubic, Chain, Jpeg, Noise, PillowResize, RealEsrgan
+from sr_experiments.degradations.real_esrgan import sharpened
 from sr_experiments.errors import UserError
 
 KEYS = torch.tensor([3, 1 << 60, 77])
@@ -62,6 +63,14 @@ def test_scales_of_a_chain_multiply() -> None:
     chain = Chain(6, [Bicubic(2), PillowResize(3)])
     assert torch.equal(chain(hr), PillowResize(3)(Bicubic(2)(hr)))
     assert chain(hr).shape == (2, 3, 4, 6)
+
+
+def test_the_target_is_that_of_the_step_that_sees_hr() -> None:
+    hr = torch.rand(1, 3, 64, 64)
+    assert Chain(4, [Bicubic(2), RealEsrgan(2)]).target(hr) is hr
+    assert torch.equal(Chain(4, [RealEsrgan(2), Bicubic(2)]).target(hr), sharpened(hr))
+    assert RealEsrgan(4, sharpen=False).target(hr) is hr
+    assert not torch.equal(sharpened(hr), hr)
 
 
 def test_steps_of_a_chain_draw_for_themselves() -> None:

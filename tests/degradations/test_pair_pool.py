@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 
 import pytest
@@ -32,7 +33,8 @@ def test_pairs_stay_together_and_none_is_lost() -> None:
         assert torch.equal(out[1], lr)
     seen: list[int] = []
     for number in range(3, 20):
-        hr, lr = pool(*batch(number))
+        hr, lr, key = pool(*batch(number))
+        assert [gray - 1 for gray in grays(hr)] == [int(k) // 1000 * 3 + int(k) % 1000 for k in key]
         assert hr.dtype == torch.float32
         assert grays(hr) == grays(lr)
         seen += grays(hr)
@@ -47,11 +49,13 @@ def test_resumed_pool_goes_on_exactly() -> None:
     for number in range(5):
         whole(*batch(number))
         first(*batch(number))
+    assert first.state_dict() == {}
     file = io.BytesIO()
-    torch.save(first.state_dict(), file)
+    torch.save(first.contents(), file)
     file.seek(0)
-    resumed = PairPool(6, 8, 2)
-    resumed.load_state_dict(torch.load(file, weights_only=True))
+    resumed, empty = PairPool(6, 8, 2), PairPool(6, 8, 2)
+    resumed.refill(torch.load(file, weights_only=True))
+    assert not torch.equal(empty(*batch(5))[0], copy.deepcopy(resumed)(*batch(5))[0])
     for number in range(5, 10):
         for expected, ours in zip(whole(*batch(number)), resumed(*batch(number)), strict=True):
             assert torch.equal(expected, ours)
@@ -84,3 +88,5 @@ def test_what_makes_no_sense_is_refused() -> None:
         PairPool(4, 9, 2)
     with pytest.raises(UserError, match="2 pairs cannot mix a batch of 3"):
         PairPool(2, 8, 2)(*batch(0))
+    with pytest.raises(UserError, match=r"same training\.pair_pool and data\.crop_size"):
+        PairPool(4, 8, 2).refill(PairPool(4, 16, 2).contents())

@@ -43,7 +43,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("photos")
     pixels = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
     small = pixels[::4, ::4]
-    for name, image in (("hr", pixels), ("lr", small), ("input", pixels), ("ref", small), ("sets/Set1", pixels)):
+    named = {"hr": pixels, "lr": small, "input": pixels, "ref": small, "sets/Set1": pixels}
+    named["condition"] = pixels[..., 0] % 8  # a map of eight classes
+    for name, image in named.items():
         (root / name).mkdir(parents=True)
         write_png(root / name / "a.png", np.ascontiguousarray(image))
     return root
@@ -65,7 +67,7 @@ def complete(config: DictConfig, photos: Path) -> list[str]:
     train = config.data.get("train")
     return [
         f"data.train.{key}={photos / key}"
-        for key in ("hr", "lr", "input", "ref")
+        for key in ("hr", "lr", "input", "ref", "condition")
         if isinstance(train, DictConfig) and key in list(train)
     ]
 
@@ -184,6 +186,12 @@ def test_the_command_line_wins_over_the_paper(model: str) -> None:
     expected = OmegaConf.load(conf_dir() / "upsampler" / f"{chosen}.yaml")
     assert config.upsampler == expected
     assert instantiate(config.model).scale == 4
+
+
+def test_the_command_line_wins_over_a_degradation_of_a_model() -> None:
+    assert compose_config("train", ["model=srmd"]).degradation._target_.endswith(".BlurNoise")
+    assert compose_config("train", ["model=srmd", "degradation=bd"]).degradation.sigma == 1.6
+    assert compose_config("eval", ["model=srmd", "scale=4"]).degradation._target_.endswith(".BlurNoise")
 
 
 def test_unknown_keys_are_refused_with_the_nearest() -> None:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from torch import Tensor, nn
 
 from sr_experiments.errors import UserError
-from sr_experiments.launch.app import compose_config, find_user_error
 from sr_experiments.models.sft_gan import SFTGAN
 from sr_experiments.models.srmd import SRMD
 from sr_experiments.upsamplers import SubPixel
@@ -85,10 +82,3 @@ def test_srmd_has_as_many_convolutions_as_asked_for() -> None:
     assert sum(isinstance(module, nn.Conv2d) for module in network.modules()) == 11 + 2  # the doubling upsampler has 2
     with pytest.raises(UserError, match=r"model\.layers=1 is too few"):
         SRMD(4, SubPixel, layers=1)
-
-
-@pytest.mark.parametrize("name", ["sft_gan", "srmd"])
-def test_network_whose_input_no_data_has_is_refused(name: str) -> None:
-    with pytest.raises(InstantiationException) as caught:
-        instantiate(compose_config("train", [f"model={name}", "logger=none"]).training)
-    assert "which no data option gives yet" in str(find_user_error(caught.value))
