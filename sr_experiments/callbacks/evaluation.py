@@ -12,6 +12,7 @@ import torch
 from sr_experiments.degradations import bicubic_upsample
 from sr_experiments.matching.precision import full_precision
 from sr_experiments.metrics import ImageScores, Protocol
+from sr_experiments.metrics.distributions import PatchFeatures
 from sr_experiments.metrics.recognition import backbones_of_loss
 from sr_experiments.metrics.scores import Pair, Scores
 
@@ -43,6 +44,7 @@ class Evaluation(pl.Callback):
         self.protocol = protocol
         self.scores = Scores({}) if scores is None else scores
         self.tables: list[ImageScores] = []
+        self.patches: list[tuple[PatchFeatures, PatchFeatures]] = []  # of SR and of bicubic enlargement, for every set
         self.results: dict[str, Any] = {}
         self.image_scores: dict[str, dict[str, list[float | None]]] = {}
 
@@ -68,6 +70,7 @@ class Evaluation(pl.Callback):
         self.tables = [
             ImageScores(count, names=names, partial=limit != 1.0, dtype=dtype).to(device) for count in counts
         ]
+        self.patches = [(PatchFeatures(), PatchFeatures()) for _ in counts]
 
     def names(self, beside: Sequence[str]) -> tuple[str, ...]:
         """Names of the protocol's scores and of those beside them."""
@@ -94,7 +97,8 @@ class Evaluation(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Score one image."""
-        row = self.score(pl_module, outputs, outputs["sr"], self.scores.validation, dataloader_idx)
+        patches, _ = self.patches[dataloader_idx]
+        row = self.score(pl_module, outputs, outputs["sr"], self.scores.validation, dataloader_idx, patches)
         self.tables[dataloader_idx].update(int(outputs["index"]), row)
 
     def on_test_batch_end(
@@ -110,8 +114,8 @@ class Evaluation(pl.Callback):
         height, width = outputs["hr"].shape[-2:]
         enlarged = bicubic_upsample(outputs["lr"], size=(height, width))
         row, baseline = (
-            self.score(pl_module, outputs, image, self.scores.test, dataloader_idx)
-            for image in (outputs["sr"], enlarged)
+            self.score(pl_module, outputs, image, self.scores.test, dataloader_idx, patches)
+            for image, patches in zip((outputs["sr"], enlarged), self.patches[dataloader_idx], strict=True)
         )
         row.update({f"bicubic_{name}": value for name, value in baseline.items()})
         if takes_references(pl_module):
@@ -125,6 +129,7 @@ class Evaluation(pl.Callback):
         image: torch.Tensor,
         beside: Sequence[str],
         dataloader_idx: int,
+        patches: PatchFeatures,
     ) -> dict[str, float | None]:
         """Scores of one enlarged image, (1, 3, H, W), against the HR image of the same batch.
 
@@ -134,14 +139,23 @@ class Evaluation(pl.Callback):
             image: what is scored.
             beside: the scores that are wanted beside the protocol's.
             dataloader_idx: the number of the set.
+            patches: takes what scores of the whole set need to know of the image.
         """
         row: dict[str, float | None] = {}
         row.update(self.protocol.score(image[0], outputs["hr"][0], is_gray=bool(outputs["gray"])))
         if beside:
             pair = Pair(image, outputs, self.protocol, pl_module.degradation)  # type: ignore[arg-type]
             with torch.no_grad(), full_precision(image.device):
-                row.update(self.scores(beside, pair, place=(dataloader_idx, int(outputs["index"]))))
+                index = int(outputs["index"])
+                row.update(self.scores(beside, pair, place=(dataloader_idx, index)))
+                patches.add(index, self.scores.patch_features(beside, pair, place=(dataloader_idx, index)))
         return row
+
+    def of_sets(self, beside: Sequence[str], bicubic: bool = False) -> list[dict[str, float | None]]:
+        """Scores that no image has alone, set by set; all processes must call this."""
+        if not self.scores.over_sets(beside):
+            return [{} for _ in self.patches]
+        return [self.scores.of_set(beside, pair[bicubic].gathered()) for pair in self.patches]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the means of every set, and of all sets together."""
@@ -150,6 +164,8 @@ class Evaluation(pl.Callback):
         self.image_scores = {name: table.compute() for name, table in zip(names, self.tables, strict=True)}
         if not means:
             return
+        for of, whole in zip(means.values(), self.of_sets(self.scores.validation), strict=True):
+            of.update({metric: value for metric, value in whole.items() if value is not None})
         row = {f"val/{name}/{metric}": value for name, of in means.items() for metric, value in of.items()}
         for metric in self.names(self.scores.validation):
             row[f"val/{metric}"] = sum(of[metric] for of in means.values()) / len(means)
@@ -165,9 +181,12 @@ class Evaluation(pl.Callback):
         """Fill `results` and log the means."""
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         metrics = self.names(self.scores.test)
-        for (name, photos), table in zip(datamodule.sets.items(), self.tables, strict=True):
+        whole, of_bicubic = self.of_sets(self.scores.test), self.of_sets(self.scores.test, bicubic=True)
+        for place, ((name, photos), table) in enumerate(zip(datamodule.sets.items(), self.tables, strict=True)):
             means, values = table.means(), table.compute()
             self.image_scores[name] = values
+            for prefix, of in (("", whole[place]), ("bicubic_", of_bicubic[place])):
+                means.update({f"{prefix}{metric}": value for metric, value in of.items() if value is not None})
             of_images = {
                 photo.name: {metric: column[index] for metric, column in values.items()}
                 for index, photo in enumerate(photos)

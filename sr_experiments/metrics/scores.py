@@ -7,9 +7,9 @@ import inspect
 import logging
 import re
 import socket
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sr_experiments.degradations.eightbit import round_to_8bit, working_dtype
 from sr_experiments.errors import UserError
 from sr_experiments.metrics.directions import higher_is_better
+from sr_experiments.metrics.distributions import Features
 from sr_experiments.metrics.protocol import Protocol
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,8 @@ class Scores:
 
     - `features(image)`, a dict of tensors, and `compare(sr_features, hr_features)` instead of `forward`: the features
       of every HR image are taken once and kept.
+    - `patch_features(image)`, `of_set(sr_features, hr_features)` and `source` instead of `forward`, where it is a
+      number of a set: it is given the features of the patches of all images. Parts of one source share them.
     - `load()`, where it needs weights: if they cannot be had, its scores are None, and that is said once.
     - `meet(backbones)`: is told the classifiers that the loss of the training looks at.
     - `higher_is_better`, unless its name is among those of `directions`.
@@ -126,7 +129,9 @@ class Scores:
         self.is_required = perceptual == "required"
         self.unavailable: dict[str, str] = {}
         self._takes = {
-            name: [] if hasattr(part, "features") else list(inspect.signature(part.forward).parameters)
+            name: []
+            if hasattr(part, "features") or is_of_set(part)
+            else list(inspect.signature(part.forward).parameters)
             for name, part in self.parts.items()
             if name in self.chosen
         }
@@ -178,14 +183,45 @@ class Scores:
             self._say(name, "", f"{name} is unavailable and recorded as null: {reason}")
 
     def __call__(self, names: Collection[str], pair: Pair, place: object) -> dict[str, float | None]:
-        """Score one image.
+        """Score one image; None where a score is of a set.
 
         Args:
             names: of the scores.
             pair: the image.
             place: identifies the HR image; the same one must be the same image.
         """
-        return {name: None if name in self.unavailable else self._score(name, pair, place) for name in names}
+        absent = {*self.unavailable, *self.over_sets(names)}
+        return {name: None if name in absent else self._score(name, pair, place) for name in names}
+
+    def over_sets(self, names: Collection[str]) -> list[str]:
+        """Those of some scores that are numbers of a set, not of an image."""
+        return [name for name in names if is_of_set(self.parts[name])]
+
+    def patch_features(self, names: Collection[str], pair: Pair, place: object) -> Features:
+        """What scores of a set need to know of one image; see `__call__`."""
+        found: dict[Hashable, tuple[Tensor, Tensor]] = {}
+        for name in self.over_sets(names):
+            part: Any = self.parts[name]
+            if name in self.unavailable or part.source in found:
+                continue
+            try:
+                hr = self._hr_features.get((part.source, place), partial(_whole, part, pair.hr))
+                found[part.source] = (part.patch_features(pair.sr), hr["patches"])
+            except UserError as error:
+                self._say_of_image(name, pair, error, "left out")
+        return found
+
+    def of_set(self, names: Collection[str], features: Features) -> dict[str, float | None]:
+        """Score a set by the features of all its images; None where that cannot be done."""
+        found: dict[str, float | None] = dict.fromkeys(self.over_sets(names))
+        for name in found:
+            part: Any = self.parts[name]
+            if name not in self.unavailable and part.source in features:
+                try:
+                    found[name] = part.of_set(*features[part.source])
+                except UserError as error:
+                    self._say(name, str(error), f"{name} is recorded as null for some set: {error}")
+        return found
 
     def _score(self, name: str, pair: Pair, place: object) -> float | None:
         part: Any = self.parts[name]
@@ -197,10 +233,13 @@ class Scores:
                 value = part(**{key: getattr(pair, key) for key in self._takes[name]})
             return float(value)
         except UserError as error:
-            # Sizes differ from image to image; what is said once is what remains without them.
-            kind = re.sub(r"\d+", "", str(error))
-            self._say(name, kind, f"{name} of {pair.name} and of images like it is recorded as null: {error}")
+            self._say_of_image(name, pair, error, "recorded as null")
             return None
+
+    def _say_of_image(self, name: str, pair: Pair, error: UserError, what: str) -> None:
+        # Sizes differ from image to image; what is said once is what remains without them.
+        kind = re.sub(r"\d+", "", str(error))
+        self._say(name, kind, f"{name} of {pair.name} and of images like it is {what}: {error}")
 
     def _say(self, name: str, kind: str, message: str) -> None:
         if (name, kind) not in self._said:
@@ -237,9 +276,18 @@ class FeatureCache:
         return made
 
 
+def is_of_set(part: nn.Module) -> bool:
+    """Whether a score is a number of a set, which no image of it has alone."""
+    return hasattr(part, "of_set")
+
+
 def needs_weights(part: nn.Module) -> bool:
     """Whether a score cannot be taken before weights are read."""
     return hasattr(part, "load")
+
+
+def _whole(part: Any, image: Tensor) -> dict[str, Tensor]:
+    return {"patches": part.patch_features(image)}
 
 
 def _as_saved(image: Tensor) -> Tensor:
@@ -263,7 +311,7 @@ def _check_part(name: str, parts: Mapping[str, Any]) -> None:
             f"scores.parts.{name}: nobody knows whether more of it is better; give {type(part).__name__} the attribute "
             "higher_is_better."
         )
-    if hasattr(part, "features"):
+    if hasattr(part, "features") or is_of_set(part):
         return
     unknown = [key for key in inspect.signature(part.forward).parameters if key not in INPUTS]
     if unknown:

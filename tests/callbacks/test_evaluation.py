@@ -44,6 +44,7 @@ def overrides(scene: Path) -> list[str]:
         f"scores.parts.lpips_squeeze.weights={scene / 'squeeze.pth'}",
         f"scores.parts.lpips.weights={scene / 'absent.pth'}",
         f"scores.test=[{','.join(CHOSEN)}]",
+        "perceptual=auto",
     ]
 
 
@@ -108,7 +109,8 @@ def test_what_cannot_be_scored_is_null_and_said_once(finished: tuple[Path, str])
             assert of["bicubic"][name] == pytest.approx(
                 np.mean([row[f"bicubic_{name}"] for row in of["images"].values()])
             )
-    assert said.count("lpips is unavailable") == 1
+    assert said.count("lpips is unavailable and recorded as null") == 1  # when it is found out
+    assert said.count("lpips is unavailable: ") == 1  # below the tables
     assert said.count("MS-SSIM needs") == 1
 
 
@@ -210,7 +212,7 @@ def test_two_processes_measure_what_one_does(finished: tuple[Path, str], scene: 
     ]
     done = run("evaluate", *one, "trainer.devices=2", "trainer.strategy=ddp", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (done.stdout + done.stderr).count("lpips is unavailable") <= 2
+    assert (done.stdout + done.stderr).count("lpips is unavailable") <= 3
     ours, theirs = results(tmp_path / "two"), results(folder)
     for name, of in theirs.items():
         assert list(ours[name]["images"]) == list(of["images"])
@@ -218,3 +220,68 @@ def test_two_processes_measure_what_one_does(finished: tuple[Path, str], scene: 
             assert ours[name]["images"][photo] == pytest.approx(row, abs=1e-5)
         for metric in ("psnr", "vif", "ms_ssim", "lpips_squeeze", "lpips"):
             assert ours[name][metric] == pytest.approx(of[metric], abs=1e-5)
+
+
+# Averages of 16 cells of a patch, in the place of InceptionV3.
+AVERAGES = (
+    "{_target_:torch.nn.Sequential,_args_:["
+    "{_target_:torchvision.transforms.ConvertImageDtype,dtype:{_target_:hydra.utils.get_object,path:torch.float32}},"
+    "{_target_:torch.nn.AdaptiveAvgPool2d,output_size:4},{_target_:torch.nn.Flatten}]}"
+)
+
+
+@pytest.mark.slow
+def test_scores_of_a_set_are_those_of_all_its_patches_however_many_processes(
+    finished: tuple[Path, str], scene: Path, tmp_path: Path
+) -> None:
+    folder, _ = finished
+    chosen = [f"+scores.parts.{name}.network={AVERAGES}" for name in ("fid", "kid")]
+    chosen += ["scores.test=[fid,kid,niqe]", f"scores.parts.niqe.weights={tmp_path / 'absent.mat'}"]
+    chosen += ["scores.parts.fid.patch=24", f"checkpoint={folder}", "trainer.accelerator=cpu"]
+    found = []
+    for name, more in (("one", []), ("two", ["trainer.devices=2", "trainer.strategy=ddp"])):
+        given = [*overrides(scene), *chosen, *more, f"hydra.run.dir={tmp_path / name}"]
+        done = run("evaluate", *given, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        found.append(results(tmp_path / name))
+        assert "niqe is unavailable: " in done.stdout
+    one, two = found
+    for name, images in SETS.items():
+        piles = []
+        for root in (folder / "images", scene / "sets"):
+            pile = []
+            for image in sorted(images):
+                pixels = torch.from_numpy(read_image(root / name / f"{image}.png")).permute(2, 0, 1).double() / 255
+                for start in (0, 12):
+                    height, width = (side // 24 - (start > 0) for side in pixels.shape[1:])
+                    corners = [(start + 24 * y, start + 24 * x) for y in range(height) for x in range(width)]
+                    pile += [
+                        pixels[:, y : y + 24, x : x + 24].reshape(3, 4, 6, 4, 6).mean((2, 4)).flatten().numpy()
+                        for y, x in corners
+                    ]
+            piles.append(np.stack(pile))
+        differences = ((piles[0].mean(0) - piles[1].mean(0)) ** 2).sum()
+        covariances = [np.cov(pile.T) for pile in piles]
+        values, vectors = np.linalg.eigh(covariances[0])
+        root = vectors * np.sqrt(values.clip(min=0)) @ vectors.T
+        products = np.linalg.eigvalsh(root @ covariances[1] @ root).clip(min=0)
+        spread = sum(np.trace(of) for of in covariances) - 2 * np.sqrt(products).sum()
+        assert one[name]["fid"] == pytest.approx(differences + spread, rel=1e-3)
+        for metric in ("fid", "kid"):
+            assert two[name][metric] == pytest.approx(one[name][metric], rel=1e-6)
+            assert one[name]["images"][min(images)][metric] is None
+        assert one[name]["bicubic"]["fid"] != pytest.approx(one[name]["fid"], rel=1e-3)
+        assert one[name]["niqe"] is two[name]["niqe"] is None
+        assert "absent.mat is not there" in one[name]["unavailable"]["niqe"]
+
+
+def test_a_validation_logs_scores_of_a_set(scene: Path, tmp_path: Path) -> None:
+    chosen = [f"+scores.parts.fid.network={AVERAGES}", "scores.validation=[fid]", "scores.test=[fid]"]
+    done = train(tmp_path / "run", *overrides(scene), *STEPS, *chosen, "scores.parts.fid.patch=24")
+    assert done.returncode == 0, done.stderr
+    rows = [row for row in csv.DictReader((tmp_path / "run" / "metrics.csv").open()) if row["val/fid"]]
+    assert [int(row["step"]) for row in rows] == [2, 4]
+    of = results(tmp_path / "run")
+    for name in SETS:
+        assert float(rows[-1][f"val/{name}/fid"]) == pytest.approx(of[name]["fid"], rel=1e-5)
+    assert float(rows[-1]["val/fid"]) == pytest.approx(np.mean([of[name]["fid"] for name in SETS]), rel=1e-5)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,3 +104,36 @@ def test_table_shows_every_image_and_the_mean(capsys: pytest.CaptureFixture[str]
     printed = capsys.readouterr().out
     for text in ("Set5 (protocol y, border 4)", "baby", "31.26", "+1.76", "0.9123", "copy", "inf", "+1.10", "0.8500"):
         assert text in printed
+
+
+def scored(lpips: float | None) -> dict[str, Any]:
+    """A set with scores of every kind: of an image, of a set, of references, and one that may be unavailable."""
+    own = {"psnr": 31.0, "ssim": 0.9, "lr_psnr": 48.123, "lpips": lpips, "fid": None}
+    row = {**own, **{f"bicubic_{name}": value for name, value in own.items()}, "similarity": 0.61234}
+    means = {**own, "fid": 123.456}
+    return {**means, "similarity": 0.61234, "bicubic": {**means, "lpips": lpips, "fid": 234.5}, "images": {"baby": row}}
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_further_scores_keep_within_the_terminal(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    why = {"unavailable": {"lpips": "its weights [of AlexNet] are not there."}}
+    print_table({"Set5": {**scored(None), **why}, "B": {**scored(None), **why}}, {"channel": "y", "border": 4})
+    printed = capsys.readouterr().out
+    assert max(len(line) for line in printed.splitlines()) <= width
+    assert printed.count("Set5, continued") == (1 if width == 80 else 0)
+    for text in ("lr_psnr ↑", "48.12", "lpips ↓", "fid ↓", "123.46", "234.50", "similarity ↑", "0.6123"):
+        assert printed.count(text) >= 2, text
+    assert printed.count("lpips is unavailable: its weights [of AlexNet] are not there.") == 1
+    cells = [line.split("│")[1:-1] for line in printed.splitlines() if line.startswith("│ baby")]
+    assert sum(cell.strip() == "-" for row in cells for cell in row) == 2  # LPIPS; FID is no score of an image
+    assert sum(cell.strip() == "" for row in cells for cell in row) == 2
+
+
+def test_a_score_that_is_there_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table({"Set5": scored(0.25)}, {"channel": "y", "border": 4})
+    printed = capsys.readouterr().out
+    assert printed.count("0.2500") == 3
+    assert "unavailable" not in printed
