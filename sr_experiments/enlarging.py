@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sr_experiments.errors import UserError
+from sr_experiments.luma import in_colour
 from sr_experiments.models.srntt import CELLS
 from sr_experiments.models.tiling import enlarge_image, reach, self_ensemble, tile_side
 
@@ -27,7 +28,7 @@ class Enlarger:
     References are matched with the whole picture; the network then sees a tile and what was found for it.
 
     Args:
-        network: in evaluation mode, on its device.
+        network: in evaluation mode, on its device; of RGB, or of luma alone (see `luma`).
         scale: its enlargement.
         tile: LR pixels a side of a tile; 0 for whole pictures.
         ensemble: average over the eight flips and turns; only of networks that take no references.
@@ -54,7 +55,7 @@ class Enlarger:
                 f"{type(network).__name__} takes references, which would have to be matched anew for each of the eight "
                 "flips and turns: leave the ensemble out."
             )
-        self.network, self.scale, self.tile, self.matching = network, scale, tile, matching
+        self.network, self.scale, self.tile, self.matching = in_colour(network), scale, tile, matching
         parameter = next(network.parameters(), None)
         self.device = torch.device("cpu") if parameter is None else parameter.device
         images = [self.image(reference)[0] for reference in references]

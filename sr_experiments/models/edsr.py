@@ -39,6 +39,7 @@ class EDSR(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         mean = div2k_mean(channels)
         self.subtract_mean = ShiftMean(mean, -1)
         self.head = conv(channels, features)

@@ -39,6 +39,7 @@ class MSRResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         self.blocks = blocks
         self.head = nn.Sequential(conv(channels, features), LEAKY())
         self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(blocks)))

@@ -70,6 +70,7 @@ class RDN(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         self.body = RDNFeatures(channels, features, blocks, layers, growth)
         self.upsample = require_learned(upsampler(channels=features, scale=scale), "RDN")
         self.tail = conv(features, channels)

@@ -33,6 +33,7 @@ class SmallResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         self.head = conv(channels, features)
         self.body = nn.Sequential(*[ResidualBlock(features) for _ in range(blocks)], conv(features, features))
         self.upsample = require_learned(upsampler(channels=features, scale=scale, out_channels=channels), "SmallResNet")

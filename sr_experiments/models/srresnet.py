@@ -35,6 +35,7 @@ class SRResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         self.blocks = blocks
         self.head = nn.Sequential(conv(channels, features, 9), nn.PReLU())
         body = [ResidualBlock(features, activation=nn.PReLU, norm=nn.BatchNorm2d) for _ in range(blocks)]

@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from sr_experiments.errors import UserError
 from sr_experiments.losses import WeightedSum
 from sr_experiments.losses.gradients import gradient_shares
+from sr_experiments.luma import check_loss, in_colour, is_on_luma, training_images
 from sr_experiments.matching import Matching
 from sr_experiments.models.weights import describe_mismatch
 
@@ -48,7 +49,8 @@ class Supervised(pl.LightningModule):
     `trainer.global_step` is the number of generator updates.
 
     Args:
-        network: (B, 3, h, w) in [0, 1] -> (B, 3, scale * h, scale * w).
+        network: (B, 3, h, w) in [0, 1] -> (B, 3, scale * h, scale * w). One whose `channels` is 1 is trained on luma,
+            and evaluated with the chroma of bicubic enlargement.
         degradation: makes LR from HR on the device: (hr, key) -> lr.
         loss: weighted sum of terms; None where nothing is trained (evaluation).
         optimizer: parameters -> optimizer; None where nothing is trained.
@@ -62,6 +64,7 @@ class Supervised(pl.LightningModule):
         compile: compile the network with torch.compile.
         log_gradient_shares: log each term's share of the gradient norm at the image; costs a backward pass a term.
         matching: finds the textures of reference images, for a network that takes them; None for any other.
+        last_layer_rate: factor of the learning rate of the network's `last_layer`, which makes the image.
 
     Raises:
         UserError: an option is unknown or out of range, or network, loss and matching do not belong together.
@@ -86,8 +89,14 @@ class Supervised(pl.LightningModule):
         compile: bool = False,
         log_gradient_shares: bool = False,
         matching: Matching | None = None,
+        last_layer_rate: float = 1.0,
     ) -> None:
         super().__init__()
+        if last_layer_rate <= 0 or (last_layer_rate != 1 and not hasattr(network, "last_layer")):
+            raise UserError(
+                f"training.last_layer_rate={last_layer_rate} must be above 0, and other than 1 only for networks that "
+                f"name their last layer, as SRCNN and FSRCNN; {type(network).__name__} learns at one rate."
+            )
         if on_nonfinite not in ("stop", "skip"):
             raise UserError(f"on_nonfinite={on_nonfinite} is unknown: use stop or skip.")
         if gradient_clip_algorithm not in ("norm", "value"):
@@ -110,6 +119,9 @@ class Supervised(pl.LightningModule):
                 if takes_references
                 else f"{name} has no use for textures of a reference: leave the matching out with ~matching."
             )
+        self.is_on_luma = is_on_luma(network)
+        if self.is_on_luma and loss is not None:
+            check_loss(loss)
         self.automatic_optimization = False
         self.network = network
         self.degradation = degradation
@@ -129,6 +141,7 @@ class Supervised(pl.LightningModule):
         self.register_buffer("skipped_updates", torch.zeros((), dtype=torch.long))
         self.log_gradient_shares = log_gradient_shares
         self.matching = matching
+        self.last_layer_rate = last_layer_rate
         self.skips_in_a_row: Counter[str] = Counter()
         self.step_at_work = 0
         if compile:
@@ -144,16 +157,22 @@ class Supervised(pl.LightningModule):
         if self.make_optimizer is None:
             raise UserError("This module was built for evaluation: it has no optimizer.")
         parameters = [p for p in self.network.parameters() if p.requires_grad]
-        return self.optimizer_with_schedule(self.make_optimizer, parameters)
+        if self.last_layer_rate == 1:
+            return self.optimizer_with_schedule(self.make_optimizer, parameters)
+        last = set(self.network.last_layer.parameters())  # type: ignore[union-attr]
+        groups = [{"params": [p for p in parameters if (p in last) is is_last]} for is_last in (False, True)]
+        return self.optimizer_with_schedule(self.make_optimizer, groups)
 
     def optimizer_with_schedule(
-        self, make_optimizer: Callable[..., Optimizer], parameters: list[nn.Parameter]
+        self, make_optimizer: Callable[..., Optimizer], parameters: list[Any]
     ) -> dict[str, Any]:
         """An optimizer of `parameters` and its schedule, as Lightning wants to be told of them."""
         options: dict[str, Any] = {}
         if self.trainer.precision == "16-mixed" and self.looks_at_gradients:
             options["fused"] = False  # a fused optimizer unscales inside its step, too late for clipping
         optimizer = make_optimizer(parameters, **options)
+        for group in optimizer.param_groups[1:]:
+            group["lr"] *= self.last_layer_rate
         if self.make_scheduler is None:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}
@@ -187,7 +206,7 @@ class Supervised(pl.LightningModule):
         return matching(batch["lr"], references, batch.get("key"))
 
     def enlarge(self, network: nn.Module, batch: Batch) -> Tensor:
-        """What `network` makes of a prepared batch, (B, 3, H, W)."""
+        """What `network` makes of a prepared batch, (B, 3, H, W), or (B, 1, H, W) where batch and network are luma."""
         if self.matching is None:
             return network(batch["lr"])
         return network(batch["lr"], batch["maps"], batch["similarity"])
@@ -232,7 +251,8 @@ class Supervised(pl.LightningModule):
         optimizer.zero_grad()
         rows = []
         for part in parts:
-            sr, terms = self.generator_loss(self.prepare(part))
+            images = self.prepare(part)
+            sr, terms = self.generator_loss(training_images(images) if self.is_on_luma else images)
             loss = torch.stack([term.weighted for term in terms.values()]).sum()
             shares = self.shares(sr, terms)
             self.manual_backward(loss / len(parts))
@@ -347,7 +367,7 @@ class Supervised(pl.LightningModule):
         """Enlarge one image in full precision; callbacks measure and keep it."""
         with torch.autocast(self.device.type, enabled=False):
             images = self.prepare(batch)
-            return {**images, "sr": self.enlarge(self.evaluated_network, images)}
+            return {**images, "sr": self.enlarge(in_colour(self.evaluated_network), images)}
 
     test_step = validation_step
 
