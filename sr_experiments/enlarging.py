@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sr_experiments.data.conditions import open_condition, to_probabilities
 from sr_experiments.errors import UserError
+from sr_experiments.luma import in_colour
 from sr_experiments.models.srntt import CELLS
 from sr_experiments.models.tiling import enlarge_image, reach, self_ensemble, tile_side
 
@@ -29,7 +30,7 @@ class Enlarger:
     References are matched with the whole picture; the network then sees a tile and what was found for it.
 
     Args:
-        network: in evaluation mode, on its device.
+        network: in evaluation mode, on its device; of RGB, or of luma alone (see `luma`).
         scale: its enlargement.
         tile: LR pixels a side of a tile; 0 for whole pictures.
         ensemble: average over the eight flips and turns; only of networks that take no references.
@@ -62,7 +63,7 @@ class Enlarger:
             raise UserError(
                 f"{type(network).__name__} takes a condition that would have to be turned, too: leave the ensemble out."
             )
-        self.network = Told(network, told) if told else network
+        self.network = Told(in_colour(network), told) if told else in_colour(network)
         self.scale, self.tile, self.matching = scale, tile, matching
         parameter = next(network.parameters(), None)
         self.device = torch.device("cpu") if parameter is None else parameter.device

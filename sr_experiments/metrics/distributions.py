@@ -102,8 +102,8 @@ class FID(PatchDistribution):
         _check_number(sr, "FID")
         means = sr.mean(dim=0) - hr.mean(dim=0)
         # Covariance = root' root. The trace of the root of their product is then the sum of the singular values of
-        # root root'. torchmetrics takes the product's eigenvalues, of which rounding leaves three digits where there
-        # are fewer patches than features.
+        # root root', which stays exact where there are fewer patches than features, and needs no matrix of features by
+        # features, as the product's eigenvalues would.
         roots = [torch.linalg.qr((of - of.mean(dim=0)) / (len(of) - 1) ** 0.5, mode="r").R for of in (sr, hr)]
         spread = sum(root.square().sum() for root in roots) - 2 * torch.linalg.svdvals(roots[0] @ roots[1].T).sum()
         return float(means.square().sum() + spread)

@@ -53,6 +53,7 @@ class CARN(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = check_scales(scale, scales, "CARN")
+        self.channels = channels
         self.scales = tuple(scales)
         mean = div2k_mean(channels)
         self.subtract_mean = ShiftMean(mean, -1)

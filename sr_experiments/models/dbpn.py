@@ -111,6 +111,7 @@ class DBPN(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         first = [conv(channels, extracted), nn.PReLU(), conv(extracted, features, 1), nn.PReLU()]
         self.head = nn.Sequential(*first)
         # The first two projections up see one map: that of the head, and that of the first projection down.

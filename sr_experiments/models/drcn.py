@@ -34,6 +34,7 @@ class DRCN(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         self.upsample = require_fixed(upsampler(channels=channels, scale=scale), "DRCN")
         self.embed = nn.Sequential(conv(channels, features), nn.ReLU(), conv(features, features), nn.ReLU())
         self.recursion = nn.Sequential(conv(features, features), nn.ReLU())

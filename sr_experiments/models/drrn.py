@@ -63,6 +63,7 @@ class DRRN(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         self.upsample = require_fixed(upsampler(channels=channels, scale=scale), "DRRN")
         widths = [channels] + [features] * (blocks - 1)
         self.body = nn.Sequential(*(RecursiveBlock(width, features, units) for width in widths))

@@ -38,6 +38,7 @@ class DSRN(nn.Module):
         if steps < 3:
             raise UserError(f"model.steps={steps} is too few: DSRN takes at least 3 to use all of its links.")
         self.scale = scale
+        self.channels = channels
         self.steps = steps
         half = features // 2
         self.head = nn.Sequential(conv(channels, half), nn.ReLU(), conv(half, features), nn.ReLU())

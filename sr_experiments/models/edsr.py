@@ -55,6 +55,7 @@ class EDSR(nn.Module):
         super().__init__()
         self.scale = scale
         self.blocks = blocks
+        self.channels = channels
         mean = div2k_mean(channels)
         self.subtract_mean = ShiftMean(mean, -1)
         self.head = conv(channels, features)

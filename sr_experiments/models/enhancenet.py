@@ -86,6 +86,7 @@ class EnhanceNet(nn.Module):
         if skip not in SKIPS:
             raise UserError(f"model.skip={skip} is unknown: use {' or '.join(SKIPS)}.")
         self.scale = scale
+        self.channels = channels
         self.skip = skip
         mean = MEAN if channels == 3 else (sum(MEAN) / 3,) * channels
         self.subtract_mean = ShiftMean(mean, -1)

@@ -33,6 +33,7 @@ class ESPCN(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         wide, narrow = features
         self.body = nn.Sequential(conv(channels, wide, 5), nn.Tanh(), conv(wide, narrow, 3), nn.Tanh())
         self.upsample = require_learned(upsampler(channels=narrow, scale=scale, out_channels=channels), "ESPCN")

@@ -40,6 +40,7 @@ class FSRCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         steps = [(channels, features, 5), (features, shrunk, 1)]
         steps += [(shrunk, shrunk, 3)] * layers + [(shrunk, features, 1)]
         body: list[nn.Module] = []
@@ -47,6 +48,23 @@ class FSRCNN(nn.Module):
             body += [conv(channels_in, channels_out, kernel), nn.PReLU(channels_out)]
         self.body = nn.Sequential(*body)
         self.upsample = require_learned(upsampler(channels=features, scale=scale, out_channels=channels), "FSRCNN")
+        self.initialise()
+
+    @property
+    def last_layer(self) -> nn.Module:
+        """What makes the image; it learns at a tenth of the others' rate in the paper."""
+        return self.upsample
+
+    def initialise(self) -> None:
+        """Draw the weights as in section 3.2: for PReLU (He et al., 2015), and small ones where the image is made."""
+        for layer in self.body:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, a=0.25)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        *_, last = self.upsample.modules()
+        if isinstance(last, nn.ConvTranspose2d):  # other upsamplers have their own way
+            nn.init.normal_(last.weight, std=0.001)
+            nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
     def forward(self, lr: Tensor) -> Tensor:
         """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w)."""

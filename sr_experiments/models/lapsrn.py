@@ -87,6 +87,7 @@ class LapSRN(nn.Module):
         levels = count_doublings(scale, "LapSRN")
         self.scale = scale
         self.depth = depth
+        self.channels = channels
         self.head = conv(channels, features)
         nn.init.normal_(self.head.weight, std=1e-3)  # so that the first images are those of the plain enlargement
         self.levels = nn.ModuleList(Level(upsampler, channels, features, depth) for _ in range(levels))

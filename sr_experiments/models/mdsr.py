@@ -54,6 +54,7 @@ class MDSR(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = check_scales(scale, scales, "MDSR")
+        self.channels = channels
         self.scales = tuple(scales)
         mean = div2k_mean(channels)
         self.subtract_mean = ShiftMean(mean, -1)

@@ -64,6 +64,7 @@ class MemNet(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         self.upsample = require_fixed(upsampler(channels=channels, scale=scale), "MemNet")
         self.head = PreActivated(channels, features)
         self.blocks = nn.ModuleList(MemoryBlock(features, recursions, earlier=k + 1) for k in range(blocks))

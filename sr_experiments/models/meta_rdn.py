@@ -50,6 +50,7 @@ class MetaRDN(nn.Module):
                 "upsampler=meta_upscale, or model=rdn for this one."
             )
         self.scale = scale
+        self.channels = channels
         mean = div2k_mean(channels)
         self.subtract_mean = ShiftMean(mean, -1)
         self.body = RDNFeatures(channels, features, blocks, layers, growth)

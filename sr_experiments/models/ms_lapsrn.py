@@ -49,6 +49,7 @@ class MSLapSRN(nn.Module):
         super().__init__()
         self.count = count_doublings(scale, "MSLapSRN")
         self.scale = scale
+        self.channels = channels
         self.recursions = recursions
         self.head = conv(channels, features)
         layers: list[nn.Module] = []

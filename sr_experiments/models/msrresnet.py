@@ -48,6 +48,7 @@ class MSRResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         self.blocks = blocks
         self.head = nn.Sequential(conv(channels, features), LEAKY())
         self.body = nn.Sequential(*(block(features, activation=activation) for _ in range(blocks)))

@@ -158,6 +158,7 @@ class ProSR(nn.Module):
         super().__init__()
         doublings = {each: count_doublings(each, "ProSR") for each in (*scales, scale)}
         self.scale = check_scales(scale, scales, "ProSR")
+        self.channels = channels
         self.scales = tuple(scales)
         self.doublings = doublings
         if len(levels) < max(doublings.values()):

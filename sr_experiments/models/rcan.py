@@ -80,6 +80,7 @@ class RCAN(nn.Module):
         super().__init__()
         self.scale = scale
         self.groups, self.blocks = groups, blocks
+        self.channels = channels
         mean = div2k_mean(channels)
         self.subtract_mean = ShiftMean(mean, -1)
         self.head = conv(channels, features)

@@ -74,6 +74,7 @@ class RDN(nn.Module):
         super().__init__()
         self.scale = scale
         self.blocks, self.layers = blocks, layers
+        self.channels = channels
         self.body = RDNFeatures(channels, features, blocks, layers, growth)
         self.upsample = require_learned(upsampler(channels=features, scale=scale), "RDN")
         self.tail = conv(features, channels)

@@ -45,6 +45,7 @@ class RRDBNet(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         self.blocks = blocks
         self.head = conv(channels, features)
         trunk = nn.Sequential(*(ResidualInResidual(features, growth) for _ in range(blocks)))

@@ -77,6 +77,7 @@ class SAN(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         mean = div2k_mean(channels)
         self.subtract_mean = ShiftMean(mean, -1)
         self.head = conv(channels, features)

@@ -63,6 +63,7 @@ class SFTGAN(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         self.classes = classes
         wide = 4 * condition
         # The map has the size of the large image: the first convolution brings it to that of the small one.

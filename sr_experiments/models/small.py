@@ -42,6 +42,7 @@ class SmallResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         self.head = conv(channels, features)
         body = [block(features, activation=activation) for _ in range(blocks)]
         self.body = nn.Sequential(*body, conv(features, features))

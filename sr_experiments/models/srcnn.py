@@ -43,6 +43,7 @@ class SRCNN(nn.Module):
                 f"SRCNN takes three odd kernels and two features, not {list(kernels)} and {list(features)}."
             )
         self.scale = scale
+        self.channels = channels
         self.upsample = require_fixed(upsampler(channels=channels, scale=scale), "SRCNN")
         widths = [channels, *features, channels]
         layers: list[nn.Module] = []
@@ -50,6 +51,11 @@ class SRCNN(nn.Module):
             # The authors' test code continues the image at its border.
             layers += [nn.Conv2d(wide_in, wide_out, kernel, padding=kernel // 2, padding_mode="replicate"), nn.ReLU()]
         self.layers = nn.Sequential(*layers[:-1])
+
+    @property
+    def last_layer(self) -> nn.Module:
+        """What makes the image; it learns at a tenth of the others' rate in the paper."""
+        return self.layers[-1]
 
     def forward(self, lr: Tensor) -> Tensor:
         """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w)."""

@@ -45,6 +45,7 @@ class SRDenseNet(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         width = layers * growth
         self.head = nn.Sequential(conv(channels, width), nn.ReLU())
         self.blocks = nn.ModuleList(

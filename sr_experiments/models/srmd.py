@@ -48,6 +48,7 @@ class SRMD(nn.Module):
         if layers < 2:
             raise UserError(f"model.layers={layers} is too few: SRMD takes at least 2.")
         self.scale = scale
+        self.channels = channels
         self.maps = maps
         body: list[nn.Module] = [conv(channels + maps, features), nn.ReLU()]
         for _ in range(layers - 2):

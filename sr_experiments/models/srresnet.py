@@ -47,6 +47,7 @@ class SRResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        self.channels = channels
         self.blocks = blocks
         self.head = nn.Sequential(conv(channels, features, 9), activation(features))
         body = [block(features, activation=activation) for _ in range(blocks)]

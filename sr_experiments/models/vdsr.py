@@ -38,6 +38,7 @@ class VDSR(nn.Module):
         if layers < 2:
             raise UserError(f"model.layers={layers} is too few: VDSR takes at least 2.")
         self.scale = scale
+        self.channels = channels
         self.upsample = require_fixed(upsampler(channels=channels, scale=scale), "VDSR")
         body: list[nn.Module] = [conv(channels, features), nn.ReLU()]
         for _ in range(layers - 2):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +18,13 @@ from sr_experiments.degradations import Degradation, PairPool
 from sr_experiments.errors import UserError
 from sr_experiments.losses import WeightedSum
 from sr_experiments.losses.gradients import gradient_shares
+from sr_experiments.luma import in_colour, is_on_luma, training_images
 from sr_experiments.matching import Matching
 from sr_experiments.models.weights import describe_mismatch
+from sr_experiments.training.agreement import check_loss, check_network
 from sr_experiments.training.clipping import check_algorithm, clip_gradients
 from sr_experiments.training.inputs import extra_inputs, told_by
+from sr_experiments.training.nonfinite import NonFinite
 from sr_experiments.training.pools import load_pools, save_pools
 from sr_experiments.training.several_scales import SeveralScales
 
@@ -42,12 +44,6 @@ Terms = dict[str, Term]
 # What of a batch the terms of a loss may ask for.
 LOSS_INPUTS = ("hr", "lr", "key", "maps", "similarity", "outputs")
 
-# The models that make images on their way, for the sentence that refuses the others.
-WITH_OUTPUTS = ("dbpn", "drcn", "dsrn", "lapsrn", "memnet", "ms_lapsrn")
-
-# Weights that have become non-finite stay so: after this many skipped updates in a row nothing will come of it.
-MOST_SKIPS_IN_A_ROW = 100
-
 
 class Supervised(pl.LightningModule):
     """Trains a network on crops; one loader batch is one generator update.
@@ -56,7 +52,8 @@ class Supervised(pl.LightningModule):
     `trainer.global_step` is the number of generator updates.
 
     Args:
-        network: (B, 3, h, w) in [0, 1] -> (B, 3, scale * h, scale * w).
+        network: (B, 3, h, w) in [0, 1] -> (B, 3, scale * h, scale * w). One whose `channels` is 1 is trained on luma,
+            and evaluated with the chroma of bicubic enlargement.
         degradation: makes LR from HR on the device: (hr, key) -> lr.
         loss: weighted sum of terms; None where nothing is trained (evaluation).
         optimizer: parameters -> optimizer; None where nothing is trained.
@@ -71,6 +68,7 @@ class Supervised(pl.LightningModule):
         log_gradient_shares: log each term's share of the gradient norm at the image; costs a backward pass a term.
         matching: finds the textures of reference images, for a network that takes them; None for any other.
         pair_pool: pairs of each process's pool, in which the pairs of many batches are mixed; None for no pool.
+        last_layer_rate: factor of the learning rate of the network's `last_layer`, which makes the image.
 
     Raises:
         UserError: an option is unknown or out of range, or network, loss and matching do not belong together.
@@ -96,30 +94,17 @@ class Supervised(pl.LightningModule):
         log_gradient_shares: bool = False,
         matching: Matching | None = None,
         pair_pool: int | None = None,
+        last_layer_rate: float = 1.0,
     ) -> None:
         super().__init__()
-        if on_nonfinite not in ("stop", "skip"):
-            raise UserError(f"on_nonfinite={on_nonfinite} is unknown: use stop or skip.")
         check_algorithm(gradient_clip_algorithm)
         if ema_decay is not None and not 0 < ema_decay < 1:
             raise UserError(f"ema_decay={ema_decay} must lie between 0 and 1 (0.999 is usual), or be null.")
-        if loss is not None and loss.adversarial is not None and not self.plays:
-            raise UserError("training=supervised has no use for the adversarial part of this loss: use another loss.")
-        takes_references = getattr(network, "takes_references", False)
-        if takes_references != (matching is not None):
-            name = type(network).__name__
-            raise UserError(
-                f"{name} needs textures of a reference: choose a matching, matching=vgg19."
-                if takes_references
-                else f"{name} has no use for textures of a reference: leave the matching out with ~matching."
-            )
-        of_outputs = [] if loss is None else loss.terms_that_take("outputs")
-        if of_outputs and not hasattr(network, "outputs"):
-            raise UserError(
-                f"The loss term {of_outputs[0]} looks at the images that a network makes on its way, and "
-                f"{type(network).__name__} makes none: choose another loss, or model={' | '.join(WITH_OUTPUTS)}."
-            )
-        self.looks_at_outputs = bool(of_outputs)
+        check_network(network, matching, last_layer_rate)
+        if loss is not None:
+            check_loss(loss, network, self.plays)
+        self.looks_at_outputs = loss is not None and bool(loss.terms_that_take("outputs"))
+        self.is_on_luma = is_on_luma(network)
         self.automatic_optimization = False
         self.network = network
         self.degradation = degradation
@@ -129,7 +114,7 @@ class Supervised(pl.LightningModule):
         self.gradient_clip_val = gradient_clip_val
         self.gradient_clip_algorithm = gradient_clip_algorithm
         self.accumulate_grad_batches = accumulate_grad_batches
-        self.on_nonfinite = on_nonfinite
+        self.nonfinite = NonFinite(on_nonfinite)
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.network.to(memory_format=self.memory_format)
         self.ema: AveragedModel | None = None
@@ -142,7 +127,7 @@ class Supervised(pl.LightningModule):
         self.extra_inputs = extra_inputs(network)
         self.pair_pool = pair_pool
         self.pool: PairPool | None = None
-        self.skips_in_a_row: Counter[str] = Counter()
+        self.last_layer_rate = last_layer_rate
         self.step_at_work = 0
         self.several_scales: SeveralScales | None = None
         if compile:
@@ -182,16 +167,22 @@ class Supervised(pl.LightningModule):
         if self.make_optimizer is None:
             raise UserError("This module was built for evaluation: it has no optimizer.")
         parameters = [p for p in self.network.parameters() if p.requires_grad]
-        return self.optimizer_with_schedule(self.make_optimizer, parameters)
+        if self.last_layer_rate == 1:
+            return self.optimizer_with_schedule(self.make_optimizer, parameters)
+        last = set(self.network.last_layer.parameters())  # type: ignore[union-attr]
+        groups = [{"params": [p for p in parameters if (p in last) is is_last]} for is_last in (False, True)]
+        return self.optimizer_with_schedule(self.make_optimizer, groups)
 
     def optimizer_with_schedule(
-        self, make_optimizer: Callable[..., Optimizer], parameters: list[nn.Parameter]
+        self, make_optimizer: Callable[..., Optimizer], parameters: list[Any]
     ) -> dict[str, Any]:
         """An optimizer of `parameters` and its schedule, as Lightning wants to be told of them."""
         options: dict[str, Any] = {}
         if self.trainer.precision == "16-mixed" and self.looks_at_gradients:
             options["fused"] = False  # a fused optimizer unscales inside its step, too late for clipping
         optimizer = make_optimizer(parameters, **options)
+        for group in optimizer.param_groups[1:]:
+            group["lr"] *= self.last_layer_rate
         if self.make_scheduler is None:
             return {"optimizer": optimizer}
         return {"optimizer": optimizer, "lr_scheduler": self.make_scheduler(optimizer)}
@@ -244,7 +235,7 @@ class Supervised(pl.LightningModule):
         return matching(batch["lr"], references, batch.get("key"))
 
     def enlarge(self, network: nn.Module, batch: Batch) -> Tensor:
-        """What `network` makes of a prepared batch, (B, 3, H, W)."""
+        """What `network` makes of a prepared batch, (B, 3, H, W), or (B, 1, H, W) where batch and network are luma."""
         if self.matching is None:
             told = {name: batch[name] for name in self.extra_inputs}
             return network(batch["lr"], **told, **at_scale(batch))
@@ -293,7 +284,8 @@ class Supervised(pl.LightningModule):
         optimizer.zero_grad()
         rows = []
         for part in parts:
-            sr, terms = self.generator_loss(self.prepare(part))
+            images = self.prepare(part)
+            sr, terms = self.generator_loss(training_images(images) if self.is_on_luma else images)
             loss = torch.stack([term.weighted for term in terms.values()]).sum()
             shares = self.shares(sr, terms)
             self.manual_backward(loss / len(parts))
@@ -340,10 +332,17 @@ class Supervised(pl.LightningModule):
         Raises:
             UserError: it is not finite and `on_nonfinite` is `stop`, or too many updates in a row were skipped.
         """
-        if self.is_finite(values[loss]):
-            self.skips_in_a_row[loss] = 0
-        else:
-            self.skip_update(optimizer, values, loss)
+        if self.nonfinite.passes(values, loss, self.is_finite(values[loss]), self.step_at_work, self.last_good):
+            return
+        self.skipped_updates += 1
+        # An fp16 gradient scaler finds the gradients non-finite by itself and must see them to lower its scale.
+        if getattr(self.trainer.precision_plugin, "scaler", None) is None:
+            optimizer.zero_grad()
+
+    @property
+    def last_good(self) -> str | None:
+        """The checkpoint that was written last."""
+        return getattr(self.trainer.checkpoint_callback, "last_saved", None)
 
     def is_finite(self, loss: Tensor) -> bool:
         """Whether a loss is finite, on every rank."""
@@ -351,32 +350,6 @@ class Supervised(pl.LightningModule):
         if self.trainer.world_size > 1:
             finite = self.trainer.strategy.reduce(finite, reduce_op="mean")
         return bool(finite == 1)
-
-    def skip_update(self, optimizer: LightningOptimizer, values: dict[str, Tensor], loss: str) -> None:
-        """Leave the weights as they are at a loss that is not finite: the update that follows has no gradients.
-
-        Raises:
-            UserError: `on_nonfinite` is `stop`, or too many updates in a row were skipped.
-        """
-        step = self.step_at_work
-        bad = [name for name, value in values.items() if name != loss and not torch.isfinite(value)]
-        what = f"the loss term {bad[0]}" if bad else f"the {loss}"
-        last_good = getattr(self.trainer.checkpoint_callback, "last_saved", None)
-        where = f"the last good checkpoint is {last_good}" if last_good else "no checkpoint was written before"
-        if self.on_nonfinite == "stop":
-            raise UserError(
-                f"At step {step} {what} is not finite; {where}. Try a smaller learning rate, "
-                "trainer.gradient_clip_val, or on_nonfinite=skip."
-            )
-        self.skipped_updates += 1
-        self.skips_in_a_row[loss] += 1
-        if self.skips_in_a_row[loss] >= MOST_SKIPS_IN_A_ROW:
-            raise UserError(
-                f"At step {step} {what} was not finite for {MOST_SKIPS_IN_A_ROW} updates in a row; {where}."
-            )
-        # An fp16 gradient scaler finds the gradients non-finite by itself and must see them to lower its scale.
-        if getattr(self.trainer.precision_plugin, "scaler", None) is None:
-            optimizer.zero_grad()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip gradients; Lightning calls this after fp16 gradients are unscaled."""
@@ -392,7 +365,7 @@ class Supervised(pl.LightningModule):
         weights = {} if self.loss is None else self.loss.weights
         row.update({f"train/{name}_weight": weight for name, weight in weights.items()})
         row["train/learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
-        if self.on_nonfinite == "skip":
+        if self.nonfinite.skips:
             row["train/skipped_updates"] = float(self.skipped_updates)
         self.trainer.progress_bar_metrics["loss"] = row["train/loss"]
         for logger in self.trainer.loggers:
@@ -412,7 +385,7 @@ class Supervised(pl.LightningModule):
         """Enlarge one image in full precision; callbacks measure and keep it."""
         with torch.autocast(self.device.type, enabled=False):
             images = self.prepare(batch)
-            return {**images, "sr": self.enlarge(self.evaluated_network, images)}
+            return {**images, "sr": self.enlarge(in_colour(self.evaluated_network), images)}
 
     test_step = validation_step
 

@@ -20,7 +20,8 @@ from sr_experiments.launch.config import conf_dir
 from sr_experiments.losses import L1, RecursiveSupervision, WeightedSum
 from sr_experiments.models.drcn import DRCN
 from sr_experiments.models.edsr import EDSR
-from sr_experiments.training.supervised import WITH_OUTPUTS, Supervised
+from sr_experiments.training.agreement import WITH_OUTPUTS
+from sr_experiments.training.supervised import Supervised
 from sr_experiments.upsamplers import SubPixel
 from tests.test_resume import same
 from tests.training.test_adversarial import Rows
