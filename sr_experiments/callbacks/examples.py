@@ -16,7 +16,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sr_experiments.callbacks.sheets import PANEL, Example, Pixels, error_map, errors
-from sr_experiments.data.evaluation import EvaluationImages
 from sr_experiments.data.module import SRDataModule, collate
 from sr_experiments.degradations import bicubic_upsample
 from sr_experiments.degradations.eightbit import to_pixels
@@ -61,9 +60,8 @@ def look_at(
         by: the part is where this one is furthest from HR: `bicubic`, which is the same whatever was trained, or `sr`.
     """
     name, index = place
-    images = EvaluationImages(datamodule.sets[name], datamodule.scale, datamodule.references, datamodule.seed)
     with evaluating(pl_module):
-        batch = move_data_to_device(collate([images[index]]), pl_module.device)
+        batch = move_data_to_device(collate([datamodule.images_of(name)[index]]), pl_module.device)
         outputs: Any = pl_module.validation_step(batch, 0)
         hr, sr = outputs["hr"], outputs["sr"]
         height, width = hr.shape[-2:]

@@ -154,18 +154,23 @@ class SRDataModule(LightningDataModule):
 
     def val_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
         """Return one loader an evaluation set, of one image at a time; each process gets its share of the images."""
-        return [self._evaluation_loader(photos) for photos in self.sets.values()]
+        return [self._evaluation_loader(name) for name in self.sets]
 
     def test_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
         """Return the same loaders as for validation."""
         return self.val_dataloader()
 
-    def _evaluation_loader(self, photos: Sequence[Photo]) -> DataLoader[dict[str, Any]]:
+    def images_of(self, name: str) -> EvaluationImages:
+        """The images of an evaluation set, one by one, with all that a validation gives to a network."""
+        return EvaluationImages(self.sets[name], self.scale, self.references, self.seed, self.classes)
+
+    def _evaluation_loader(self, name: str) -> DataLoader[dict[str, Any]]:
+        images = self.images_of(name)
         return DataLoader(
-            EvaluationImages(photos, self.scale, self.references, self.seed, self.classes),
+            images,
             collate_fn=collate,
-            sampler=shard(len(photos), *self._place()),
-            num_workers=min(self._workers(), 1, len(photos) - 1),  # a loader of one image has nothing to read ahead
+            sampler=shard(len(images), *self._place()),
+            num_workers=min(self._workers(), 1, len(images) - 1),  # a loader of one image has nothing to read ahead
             pin_memory=torch.cuda.is_available(),
             generator=self._generator(),
             worker_init_fn=heed_only_the_parent,

@@ -23,7 +23,7 @@ def check_network(network: nn.Module, matching: Matching | None, last_layer_rate
     if last_layer_rate <= 0 or (last_layer_rate != 1 and not hasattr(network, "last_layer")):
         raise UserError(
             f"training.last_layer_rate={last_layer_rate} must be above 0, and other than 1 only for networks that "
-            f"name their last layer, as SRCNN and FSRCNN; {name} learns at one rate."
+            f"name their last layer, as SRCNN, FSRCNN and ESPCN; {name} learns at one rate."
         )
     takes_references = getattr(network, "takes_references", False)
     if takes_references and matching is None:
