@@ -51,12 +51,18 @@ BESIDE = {
 # One of each framework for every day: pre, post, progressive, iterative.
 REPRESENTATIVE = ["srcnn", "carn", "lapsrn", "dbpn"]
 
-# Light networks that begin near bicubic enlargement, in a size and a number of steps that make them better than it.
-# The others take thousands of steps until they have learned to enlarge at all.
+# Light networks, in a size and a number of steps that make them better than bicubic enlargement; the others take
+# thousands of steps until they have learned to enlarge at all.
+ON_LUMA = ["model.channels=1", "loss=mse"]
 LIGHT = {
     "small": (["model.features=16", "model.blocks=4"], 300),
     "vdsr": (["model.features=16", "model.layers=6"], 300),
     "enhancenet": (["model.features=16", "model.blocks=2"], 300),
+    "espcn": (ON_LUMA, 1200),
+    "srcnn": ([*ON_LUMA, "model.features=[32,16]"], 2500),
+    "fsrcnn": ([*ON_LUMA, "training.last_layer_rate=0.1"], 3000),
+    "lapsrn": ([*ON_LUMA, "model.features=16", "model.depth=4"], 1500),
+    "carn_m": ([*ON_LUMA, "model.features=16", "model.scales=[2]"], 1500),
 }
 
 
@@ -66,6 +72,8 @@ def shrunk(config: DictConfig) -> DictConfig:
         old = config.model.get(key)
         if old is not None and OmegaConf.is_list(old) == isinstance(value, list):
             config.model[key] = value
+    if OmegaConf.select(config, "block.context.reduction") is not None:
+        config.block.context.reduction = 2
     if "hidden" in config.upsampler:
         config.upsampler.hidden = 8
     return config
