@@ -53,3 +53,18 @@ def check_loss(loss: WeightedSum, network: nn.Module, plays: bool) -> None:
         )
     if luma.is_on_luma(network):
         luma.check_loss(loss)
+
+
+def check_for_several_scales(loss: WeightedSum | None, plays: bool, pair_pool: int | None) -> None:
+    """See to it that nothing else of a training holds one scale, or crops of one size.
+
+    Raises:
+        UserError: there is a discriminator, a pool of pairs, or a term with a degradation.
+    """
+    if plays:
+        raise UserError("scales=[...] is for training=supervised: a discriminator judges crops of one size.")
+    if pair_pool is not None:
+        raise UserError("training.pair_pool keeps pairs of one size: set it to null, or scales=null.")
+    for name, term in () if loss is None else loss.terms.items():
+        if hasattr(term, "degradation"):
+            raise UserError(f"The loss term {name} shrinks by one scale: leave it out, or set scales=null.")

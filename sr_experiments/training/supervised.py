@@ -21,7 +21,7 @@ from sr_experiments.losses.gradients import gradient_shares
 from sr_experiments.luma import in_colour, is_on_luma, training_images
 from sr_experiments.matching import Matching
 from sr_experiments.models.weights import describe_mismatch
-from sr_experiments.training.agreement import check_loss, check_network
+from sr_experiments.training.agreement import check_for_several_scales, check_loss, check_network
 from sr_experiments.training.clipping import check_algorithm, clip_gradients
 from sr_experiments.training.inputs import extra_inputs, told_by
 from sr_experiments.training.nonfinite import NonFinite
@@ -142,13 +142,7 @@ class Supervised(pl.LightningModule):
             UserError: the network cannot do them all, or the loss is made for one.
         """
         scales.check(self.network, scale)
-        if self.plays:
-            raise UserError("scales=[...] is for training=supervised: a discriminator judges crops of one size.")
-        if self.pair_pool is not None:
-            raise UserError("training.pair_pool keeps pairs of one size: set it to null, or scales=null.")
-        for name, term in () if self.loss is None else self.loss.terms.items():
-            if hasattr(term, "degradation"):
-                raise UserError(f"The loss term {name} shrinks by one scale: leave it out, or set scales=null.")
+        check_for_several_scales(self.loss, self.plays, self.pair_pool)
         self.several_scales = scales
 
     @property
@@ -377,9 +371,7 @@ class Supervised(pl.LightningModule):
             for buffer in self.evaluated_network.buffers():
                 torch.distributed.broadcast(buffer, src=0)
 
-    def on_test_start(self) -> None:
-        """Likewise."""
-        self.on_validation_start()
+    on_test_start = on_validation_start
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
         """Enlarge one image in full precision; callbacks measure and keep it."""
