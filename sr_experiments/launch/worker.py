@@ -47,6 +47,7 @@ def work(task: str, folder: Path, rank: int) -> int:
     """
     import importlib
 
+    from torch import distributed
     from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
     from sr_experiments.errors import UserError
@@ -64,6 +65,8 @@ def work(task: str, folder: Path, rank: int) -> int:
             logging.getLogger(__name__).exception("Process %d failed.", rank)
         get_error_handler().record_exception(noted)
         return 2 if isinstance(noted, UserError) else 1
+    if distributed.is_initialized():
+        distributed.destroy_process_group()  # else its threads may abort a process that ends while they run
     return 0
 
 
