@@ -16,9 +16,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from sr_experiments.commands.score import pair_by_name
 from sr_experiments.data.images import find_images, read_image
-from sr_experiments.losses.feature_network import FeatureNetwork
-from sr_experiments.score import pair_by_name
+from sr_experiments.features.feature_network import FeatureNetwork
 
 
 def unit_features(

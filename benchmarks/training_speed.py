@@ -23,8 +23,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch.nn import functional as F
 
-from sr_experiments.launch.app import compose_config
-from sr_experiments.train import build
+from sr_experiments.app.command import compose_config
+from sr_experiments.commands.train import build
 
 
 def plain_loop(config: DictConfig, device: torch.device) -> Callable[[int], None]:

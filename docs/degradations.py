@@ -17,11 +17,11 @@ from omegaconf import OmegaConf
 from pictures import tile
 from PIL import Image
 
+from sr_experiments.app.config import conf_dir
 from sr_experiments.data.images import read_image, write_png
 from sr_experiments.data.sample import test_photographs
 from sr_experiments.degradations import Degradation
-from sr_experiments.degradations.eightbit import to_pixels
-from sr_experiments.launch.config import conf_dir
+from sr_experiments.pixels.eightbit import to_pixels
 
 GAP = 6
 KEYS = torch.tensor([1, 2, 3])

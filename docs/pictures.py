@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sr_experiments.data.images import read_image, write_png
 from sr_experiments.degradations import Bicubic, bicubic_upsample
-from sr_experiments.degradations.eightbit import to_pixels
+from sr_experiments.pixels.eightbit import to_pixels
 
 LABEL_HEIGHT = 26
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from sr_experiments.data.images import find_images, read_image, write_png
-from sr_experiments.degradations import imresize
+from sr_experiments.pixels.imresize import imresize
 
 
 def main() -> None:

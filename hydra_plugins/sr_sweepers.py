@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 
 class GridSweeper(Sweeper):
-    """Runs a job for every combination of the axes' values; see `sr_experiments.launch.sweeps.grid`."""
+    """Runs a job for every combination of the axes' values; see `sr_experiments.sweeps.grid`."""
 
     hydra_context: HydraContext
     config: DictConfig
@@ -29,13 +29,13 @@ class GridSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep that the command line and the config describe."""
         # Hydra imports this module at every start, so the imports wait until there is a sweep.
-        from sr_experiments.launch.sweeps.grid import run_grid
+        from sr_experiments.sweeps.grid import run_grid
 
         return run_grid(self.hydra_context, self.config, self.launcher, arguments)
 
 
 class OptunaSweeper(GridSweeper):
-    """Lets Optuna choose the points, from intervals as well; see `sr_experiments.launch.sweeps.search`.
+    """Lets Optuna choose the points, from intervals as well; see `sr_experiments.sweeps.search`.
 
     Args:
         trials: jobs of the whole search, those of earlier commands included.
@@ -50,7 +50,7 @@ class OptunaSweeper(GridSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the search that the command line and the config describe."""
-        from sr_experiments.launch.sweeps.search import run_search
+        from sr_experiments.sweeps.search import run_search
 
         return run_search(
             self.hydra_context, self.config, self.launcher, arguments, self.trials, self.at_once, self.seed

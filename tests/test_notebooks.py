@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.runs import environment
+from tests.harness import environment
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

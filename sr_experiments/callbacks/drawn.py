@@ -12,8 +12,8 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from torch import Tensor
 
 from sr_experiments.degradations import Degradation
-from sr_experiments.degradations.draws import rows
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.draws import rows
 
 Row = dict[str, Any]
 

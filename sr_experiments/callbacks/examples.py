@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from sr_experiments.callbacks.sheets import PANEL, Example, Pixels, error_map, errors
 from sr_experiments.data.module import SRDataModule, collate
 from sr_experiments.degradations import bicubic_upsample
-from sr_experiments.degradations.eightbit import to_pixels
 from sr_experiments.metrics import Protocol
+from sr_experiments.pixels.eightbit import to_pixels
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from sr_experiments.data.images import write_png
-from sr_experiments.degradations.eightbit import to_pixels
+from sr_experiments.pixels.eightbit import to_pixels
 
 
 class SaveImages(pl.Callback):

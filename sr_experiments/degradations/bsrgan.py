@@ -10,12 +10,12 @@ from torch import Tensor
 
 from sr_experiments.degradations.base import Degradation, check_kernel_fits, check_range
 from sr_experiments.degradations.blur import blur, blur_and_subsample, gaussian_kernels
-from sr_experiments.degradations.draws import Draws, keys_of, keys_of_part, normal_field, rows
-from sr_experiments.degradations.eightbit import round_to_8bit
-from sr_experiments.degradations.imresize import imresize
 from sr_experiments.degradations.jpeg import compress
 from sr_experiments.degradations.resize import MODES, clipped, resize
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.draws import Draws, keys_of, keys_of_part, normal_field, rows
+from sr_experiments.pixels.eightbit import round_to_8bit
+from sr_experiments.pixels.imresize import imresize
 
 STEPS = ("blur_1", "blur_2", "shrink", "fit", "noise", "jpeg")
 LARGEST_KERNEL = 25

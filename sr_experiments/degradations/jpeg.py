@@ -14,9 +14,9 @@ from torch.nn import functional as F
 
 from sr_experiments.degradations.base import Degradation, check_range
 from sr_experiments.degradations.blur import continued
-from sr_experiments.degradations.draws import Draws, keys_of
-from sr_experiments.degradations.eightbit import round_to_8bit, to_pixels, working_dtype
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.draws import Draws, keys_of
+from sr_experiments.pixels.eightbit import round_to_8bit, to_pixels, working_dtype
 
 # The example tables of the standard (ITU-T T.81, annex K), which libjpeg scales by the quality.
 LUMA_TABLE = (

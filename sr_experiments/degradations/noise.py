@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from sr_experiments.degradations.base import Degradation, check_range
-from sr_experiments.degradations.draws import Draws, keys_of, keys_of_part, normal_field
-from sr_experiments.degradations.eightbit import round_to_8bit
+from sr_experiments.pixels.draws import Draws, keys_of, keys_of_part, normal_field
+from sr_experiments.pixels.eightbit import round_to_8bit
 
 
 class Noise(Degradation):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sr_experiments.degradations.draws import scrambled
-from sr_experiments.degradations.eightbit import round_to_8bit
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.draws import scrambled
+from sr_experiments.pixels.eightbit import round_to_8bit
 
 PARTS = ("hr", "lr", "key", "filled")
 

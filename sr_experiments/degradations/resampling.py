@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sr_experiments.degradations.eightbit import full_precision
+from sr_experiments.pixels.eightbit import full_precision
 
 Continuation = Literal["clamp", "symmetric", "mirror", "wrap"]
 

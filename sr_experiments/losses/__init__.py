@@ -1,9 +1,9 @@
 """Loss terms, the feature network that they share, and their weighted sum."""
 
+from sr_experiments.features.feature_network import FeatureNetwork
 from sr_experiments.losses.contextual import Contextual
 from sr_experiments.losses.deep_supervision import PyramidSupervision, RecursiveSupervision
 from sr_experiments.losses.dists import DISTS
-from sr_experiments.losses.feature_network import FeatureNetwork
 from sr_experiments.losses.focal_frequency import FocalFrequency
 from sr_experiments.losses.gradients import gradient_shares
 from sr_experiments.losses.lpips import LPIPS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sr_experiments.degradations import imresize
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.imresize import imresize
 
 
 class RecursiveSupervision(nn.Module):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_experiments.errors import UserError
-from sr_experiments.losses.feature_network import FeatureNetwork
+from sr_experiments.features.feature_network import FeatureNetwork
 from sr_experiments.models.weights import read_checkpoint
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import UserError
-from sr_experiments.losses.feature_network import FeatureNetwork
+from sr_experiments.features.feature_network import FeatureNetwork
 from sr_experiments.models.weights import read_checkpoint
 
 # name -> torchvision's architecture and the layers that are compared, first to last

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sr_experiments.degradations import imresize
+from sr_experiments.pixels.imresize import imresize
 
 
 @torch.no_grad()

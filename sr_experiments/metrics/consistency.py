@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sr_experiments.degradations.eightbit import working_dtype
 from sr_experiments.errors import UserError
 from sr_experiments.metrics.psnr import psnr
+from sr_experiments.pixels.eightbit import working_dtype
 
 # Images that are alike to the last level would have an infinite PSNR, and no mean.
 LARGEST = 100.0

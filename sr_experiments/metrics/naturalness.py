@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sr_experiments.degradations.eightbit import round_to_8bit, working_dtype
 from sr_experiments.errors import UserError
 from sr_experiments.metrics.luma import full_range_luma
 from sr_experiments.models.weights import read_checkpoint
+from sr_experiments.pixels.eightbit import round_to_8bit, working_dtype
 
 # What the mean and the covariance of natural photographs are called: by deepinv, by the authors, by BasicSR.
 NAMES = (("mu", "cov"), ("mu_prisparam", "cov_prisparam"), ("mu_pris_param", "cov_pris_param"))

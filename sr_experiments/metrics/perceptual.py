@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import UserError
-from sr_experiments.losses.feature_network import FeatureNetwork
+from sr_experiments.features.feature_network import FeatureNetwork
 from sr_experiments.losses.lpips import unit_length
 
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from sr_experiments.errors import UserError
-from sr_experiments.losses.backbones import check_architecture, file_state, imagenet_state
+from sr_experiments.features.backbones import check_architecture, file_state, imagenet_state
+from sr_experiments.features.feature_network import FeatureNetwork
 from sr_experiments.losses.dists import DISTS
-from sr_experiments.losses.feature_network import FeatureNetwork
 from sr_experiments.losses.lpips import BACKBONES, LPIPS
 from sr_experiments.models.weights import load_weights
 

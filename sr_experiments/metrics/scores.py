@@ -15,11 +15,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from sr_experiments.degradations.eightbit import round_to_8bit, working_dtype
 from sr_experiments.errors import UserError
 from sr_experiments.metrics.directions import higher_is_better
 from sr_experiments.metrics.distributions import Features
 from sr_experiments.metrics.protocol import Protocol
+from sr_experiments.pixels.eightbit import round_to_8bit, working_dtype
 
 log = logging.getLogger(__name__)
 

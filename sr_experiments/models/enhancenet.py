@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_experiments.degradations import bicubic_upsample
-from sr_experiments.degradations.eightbit import full_precision
 from sr_experiments.errors import UserError
 from sr_experiments.models.blocks import ActivationFactory, BlockFactory, ResidualBlock, ShiftMean, conv, relu
 from sr_experiments.models.conversion import Converted, Layout, convert, from_tensorflow, layers_with_weights
+from sr_experiments.pixels.eightbit import full_precision
 from sr_experiments.upsamplers import require_learned
 from sr_experiments.upsamplers.base import UpsamplerFactory
 

@@ -58,7 +58,7 @@ def _called(part: Any, group: str) -> Any:
     """What a part of a run's config makes, if the shipped configs of its group name it."""
     from hydra.utils import instantiate
 
-    from sr_experiments.launch.config import check_targets, shipped_targets
+    from sr_experiments.app.config import check_targets, shipped_targets
 
     check_targets(part, shipped_targets(group), "a run folder")
     return instantiate(part)
@@ -88,7 +88,7 @@ def enlarge_bicubically(pixels: NDArray[np.uint8], degradation: nn.Module) -> ND
     import torch
 
     from sr_experiments.degradations import bicubic_upsample
-    from sr_experiments.degradations.eightbit import to_pixels
+    from sr_experiments.pixels.eightbit import to_pixels
 
     hr = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from sr_experiments import luma
 from sr_experiments.errors import UserError
+from sr_experiments.inference import colour as luma
 from sr_experiments.losses import WeightedSum
 from sr_experiments.matching import Matching
 

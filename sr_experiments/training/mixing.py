@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sr_experiments.degradations.draws import STEP, scrambled, shifted, signed
+from sr_experiments.pixels.draws import STEP, scrambled, shifted, signed
 
 
 def uniform_of(keys: Tensor, draw: int) -> Tensor:

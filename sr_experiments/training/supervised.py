@@ -16,9 +16,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sr_experiments.degradations import Degradation, PairPool
 from sr_experiments.errors import UserError
+from sr_experiments.inference.colour import in_colour, is_on_luma, training_images
 from sr_experiments.losses import WeightedSum
 from sr_experiments.losses.gradients import gradient_shares
-from sr_experiments.luma import in_colour, is_on_luma, training_images
 from sr_experiments.matching import Matching
 from sr_experiments.models.weights import describe_mismatch
 from sr_experiments.training.agreement import check_for_several_scales, check_loss, check_network

@@ -15,7 +15,7 @@ import torchvision
 
 from sr_experiments.data.images import read_image, write_png
 from sr_experiments.degradations import Bicubic
-from tests.runs import run, train
+from tests.harness import run, train
 
 # Names and sizes of the images of two sets; MS-SSIM needs 176 pixels a side beside the border.
 SETS = {"Mixed": {"large": (192, 188), "small": (64, 56), "wide": (96, 200)}, "Small": {"tiny": (56, 64)}}
@@ -138,7 +138,7 @@ def test_validations_log_what_they_were_told_to(finished: tuple[Path, str]) -> N
 def test_an_evaluation_takes_the_same_scores(finished: tuple[Path, str], scene: Path, tmp_path: Path) -> None:
     folder, _ = finished
     given = [f"checkpoint={folder}", f"hydra.run.dir={tmp_path / 'eval'}", "trainer.accelerator=cpu"]
-    done = run("evaluate", *given, *overrides(scene), cwd=tmp_path)
+    done = run("eval", *given, *overrides(scene), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     ours, theirs = results(tmp_path / "eval"), results(folder)
     for name, of in theirs.items():
@@ -162,7 +162,7 @@ def test_recognition_in_an_evaluation(finished: tuple[Path, str], scene: Path, t
     given = [f"{part}.labels={tmp_path / 'labels.txt'}", f"{part}.architecture=squeezenet1_1"]
     given += [f"{part}.weights={scene / 'squeeze.pth'}", f"checkpoint={folder}", f"hydra.run.dir={tmp_path / 'eval'}"]
     given += [f"data.root={scene / 'sets'}", "data.sets=[Mixed]", "scores=recognition", "scores.test=[top1,top5]"]
-    done = run("evaluate", *given, "perceptual=required", "trainer.accelerator=cpu", cwd=tmp_path)
+    done = run("eval", *given, "perceptual=required", "trainer.accelerator=cpu", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     of = results(tmp_path / "eval")["Mixed"]
     assert {image: (row["top1"], row["top5"]) for image, row in of["images"].items()} == {
@@ -210,7 +210,7 @@ def test_two_processes_measure_what_one_does(finished: tuple[Path, str], scene: 
         "trainer.accelerator=cpu",
         f"hydra.run.dir={tmp_path / 'two'}",
     ]
-    done = run("evaluate", *one, "trainer.devices=2", "trainer.strategy=ddp", cwd=tmp_path)
+    done = run("eval", *one, "trainer.devices=2", "trainer.strategy=ddp", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (done.stdout + done.stderr).count("lpips is unavailable") <= 3
     ours, theirs = results(tmp_path / "two"), results(folder)
@@ -241,7 +241,7 @@ def test_scores_of_a_set_are_those_of_all_its_patches_however_many_processes(
     found = []
     for name, more in (("one", []), ("two", ["trainer.devices=2", "trainer.strategy=ddp"])):
         given = [*overrides(scene), *chosen, *more, f"hydra.run.dir={tmp_path / name}"]
-        done = run("evaluate", *given, cwd=tmp_path)
+        done = run("eval", *given, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         found.append(results(tmp_path / name))
         assert "niqe is unavailable: " in done.stdout

@@ -14,9 +14,9 @@ from hydra.utils import instantiate
 from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor, nn
 
+from sr_experiments.app.command import compose_config
 from sr_experiments.callbacks.game import GameWatch, corner_crops
 from sr_experiments.errors import UserError
-from sr_experiments.launch.app import compose_config
 
 
 class Rows(DummyLogger):

@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
+from sr_experiments.app.command import compose_config
 from sr_experiments.callbacks.pictures import BestAndWorst, CropsOverTime, spacing
+from sr_experiments.commands.train import Run, build
 from sr_experiments.data.images import write_png
 from sr_experiments.errors import UserError
-from sr_experiments.launch.app import compose_config
-from sr_experiments.train import Run, build
-from tests.runs import TINY, train
+from tests.harness import TINY, train
 
 RUN = ["trainer.max_steps=9", "trainer.val_check_interval=4", "perceptual=off", "callbacks.crops.every=2"]
 RUN += ["scheduler=constant"]  # which does not know how long a run will be

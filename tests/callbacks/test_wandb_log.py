@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import wandb
 
+from sr_experiments.app.command import compose_config
 from sr_experiments.callbacks.wandb_log import WandbLog, _run_id
-from sr_experiments.launch.app import compose_config
-from sr_experiments.train import build
-from tests.runs import TINY, train
+from sr_experiments.commands.train import build
+from tests.harness import TINY, train
 from tests.wandb_file import chunks, config, history, of_kind, records
 
 RUN = ["logger=default", "perceptual=off", "trainer.max_steps=4", "trainer.val_check_interval=2"]

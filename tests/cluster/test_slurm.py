@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.runs import TINY, command, environment, train
+from tests.harness import TINY, command, environment, train
 
 STEPS = 500
 JOB = [*TINY, "trainer=ddp_cpu", f"trainer.max_steps={STEPS}", "trainer.val_check_interval=100"]

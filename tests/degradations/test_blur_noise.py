@@ -11,8 +11,8 @@ from scipy import ndimage, special
 
 from sr_experiments.degradations import BlurNoise
 from sr_experiments.degradations.blur import blur, continued, gaussian_kernels, sinc_kernels
-from sr_experiments.degradations.imresize import imresize
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.imresize import imresize
 
 KEYS = torch.tensor([5, 17, 1 << 55])
 NUMPY_PADDING = {"clamp": "edge", "symmetric": "symmetric", "mirror": "reflect", "wrap": "wrap"}

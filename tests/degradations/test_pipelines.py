@@ -16,11 +16,11 @@ from sr_experiments.degradations import Bsrgan, Order, RealEsrgan
 from sr_experiments.degradations.blur import blur_and_subsample, gaussian_kernels, sinc_kernels
 from sr_experiments.degradations.bsrgan import STEPS
 from sr_experiments.degradations.bsrgan import _noisy as add_noise_of_a_kind
-from sr_experiments.degradations.draws import Draws, keys_of_part
 from sr_experiments.degradations.jpeg import jpeg, libjpeg
 from sr_experiments.degradations.real_esrgan import SHARPEN_SIGMA, poisson_noise, sharpened
 from sr_experiments.degradations.resize import area_taps, resize
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.draws import Draws, keys_of_part
 
 MANY = torch.arange(3000)
 KEYS = torch.tensor([3, 4, 1 << 58])

@@ -9,6 +9,8 @@ import torch
 from hydra.utils import instantiate
 from torch import nn
 
+from sr_experiments.app.command import compose_config
+from sr_experiments.app.config import conf_dir
 from sr_experiments.discriminators import (
     EnhanceNetDiscriminator,
     ESRGANDiscriminator,
@@ -17,8 +19,6 @@ from sr_experiments.discriminators import (
     UNetDiscriminator,
 )
 from sr_experiments.errors import UserError
-from sr_experiments.launch.app import compose_config
-from sr_experiments.launch.config import conf_dir
 
 ALL = [SRGANDiscriminator, EnhanceNetDiscriminator, ESRGANDiscriminator, PatchGAN, UNetDiscriminator]
 OPTIONS = sorted(file.stem for file in (conf_dir() / "discriminator").glob("*.yaml"))

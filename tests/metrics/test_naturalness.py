@@ -15,10 +15,10 @@ from torch import Tensor
 from sr_experiments.data.images import read_image
 from sr_experiments.data.sample import sample_file
 from sr_experiments.degradations import Bicubic, bicubic_upsample
-from sr_experiments.degradations.imresize import imresize
 from sr_experiments.errors import UserError
 from sr_experiments.metrics.naturalness import NIQE
 from sr_experiments.metrics.scores import Scores
+from sr_experiments.pixels.imresize import imresize
 from tests.metrics.test_scores import CPU, pair
 
 pytest.importorskip("deepinv")

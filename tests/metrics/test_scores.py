@@ -15,9 +15,9 @@ import torchvision
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
+from sr_experiments.app.command import compose_config
 from sr_experiments.degradations import Bicubic
 from sr_experiments.errors import UserError
-from sr_experiments.launch.app import compose_config
 from sr_experiments.losses import DISTS, LPIPS
 from sr_experiments.metrics import Protocol
 from sr_experiments.metrics.consistency import LRPSNR

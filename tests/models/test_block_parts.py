@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sr_experiments.app.config import conf_dir
 from sr_experiments.errors import UserError
-from sr_experiments.launch.config import conf_dir
 from sr_experiments.models.blocks import (
     ChannelAttention,
     HalvedBlock,

@@ -14,11 +14,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from sr_experiments.enlarging import Enlarger
+from sr_experiments.app.command import compose_config
+from sr_experiments.app.config import check_config, conf_dir
+from sr_experiments.app.trained import load_trained, portable_config
 from sr_experiments.errors import UserError
-from sr_experiments.launch.app import compose_config
-from sr_experiments.launch.checkpoints import load_trained, portable_config
-from sr_experiments.launch.config import check_config, conf_dir
+from sr_experiments.inference.enlarger import Enlarger
 from sr_experiments.models.blocks import HalvedBlock, PyramidPooling, ResidualBlock, XUnit, relu
 from sr_experiments.models.blocks.attention import ChannelAttention, SecondOrderAttention
 from sr_experiments.models.edsr import EDSR

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from sr_experiments.app.command import compose_config
+from sr_experiments.commands.train import Run, build
 from sr_experiments.data.images import read_image, write_png
 from sr_experiments.data.sample import training_photographs
-from sr_experiments.launch.app import compose_config
-from sr_experiments.train import Run, build
 from tests.models.test_networks import SMALL, options
 
 STEPS, COUNTED = 40, 8

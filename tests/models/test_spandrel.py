@@ -17,16 +17,16 @@ from hydra.utils import instantiate
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from sr_experiments.app.command import compose_config, find_user_error
+from sr_experiments.app.trained import load_published, load_trained
+from sr_experiments.commands.train import build
+from sr_experiments.commands.upscale import main as upscale
 from sr_experiments.data.images import read_image, write_png
 from sr_experiments.errors import UserError
-from sr_experiments.launch.app import compose_config, find_user_error
-from sr_experiments.launch.checkpoints import load_published, load_trained
 from sr_experiments.models.spandrel import Spandrel
 from sr_experiments.models.weights import load_weights, network_state, read_checkpoint
-from sr_experiments.train import build
-from sr_experiments.upscale import main as upscale
+from tests.harness import TINY, run
 from tests.models import published
-from tests.runs import TINY, run
 
 
 @pytest.fixture(autouse=True)
@@ -229,12 +229,12 @@ def test_fine_tuned_evaluated_and_enlarged(library: Any, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     write_png(tmp_path / "sets" / "Own" / "a.png", np.full((24, 24, 3), 90, np.uint8))
     sets = [f"data.root={tmp_path / 'sets'}", "data.sets=[Own]", "perceptual=off", "trainer.accelerator=cpu"]
-    done = run("evaluate", "model=spandrel", f"weights={file}", "scale=2", *sets, "hydra.run.dir=before", cwd=tmp_path)
+    done = run("eval", "model=spandrel", f"weights={file}", "scale=2", *sets, "hydra.run.dir=before", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     before = json.loads((tmp_path / "before" / "results.json").read_text())
     assert before["parameters"] == sum(p.numel() for p in compact().parameters())
     file.unlink()  # the run knows by itself what it is
-    done = run("evaluate", f"checkpoint={tmp_path / 'run'}", *sets, "hydra.run.dir=after", cwd=tmp_path)
+    done = run("eval", f"checkpoint={tmp_path / 'run'}", *sets, "hydra.run.dir=after", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     after = json.loads((tmp_path / "after" / "results.json").read_text())
     assert after["parameters"] == before["parameters"]

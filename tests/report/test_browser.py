@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sr_experiments.commands.report import main
 from sr_experiments.report.statistics import paired_differences
-from sr_experiments.review import main
 from tests.report.browser import opened
 from tests.report.folders import curve_table, picture, scores, write_run, write_sweep
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sr_experiments.commands.report import main
 from sr_experiments.data import test_photographs as sample_test_set
 from sr_experiments.data.images import read_image
 from sr_experiments.degradations import bicubic_upsample
-from sr_experiments.degradations.imresize import imresize
-from sr_experiments.review import main
+from sr_experiments.pixels.imresize import imresize
 from tests.report.folders import picture, scores, write_run, write_sweep
 
 EVIL = "<script>window.evil = 1</script>"
@@ -170,7 +170,7 @@ def test_nothing_to_report_is_an_error(tmp_path, capsys):
 
 
 def test_help_answers_at_once():
-    code = "import sys; from sr_experiments import review; review.main(['--help'])"
+    code = "import sys; from sr_experiments.commands import report; report.main(['--help'])"
     check = f"try:\n {code}\nfinally:\n assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     done = subprocess.run(
         [sys.executable, "-c", f"import sys\n{check.replace('import sys; ', '')}"], capture_output=True, text=True
@@ -183,7 +183,7 @@ def test_help_answers_at_once():
 def test_two_hundred_runs_of_fourteen_images(tmp_path):
     write_sweep(tmp_path / "sweep", 200, 14, (512, 480))
     done = subprocess.run(
-        [sys.executable, "-m", "sr_experiments.review", str(tmp_path / "sweep")],
+        [sys.executable, "-m", "sr_experiments.commands.report", str(tmp_path / "sweep")],
         timeout=60,
         capture_output=True,
         text=True,

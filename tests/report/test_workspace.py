@@ -15,8 +15,8 @@ import pytest
 
 from sr_experiments.errors import UserError
 from sr_experiments.report.read import Run, find_runs
+from tests.harness import command, environment
 from tests.report.folders import scores, write_run, write_sweep
-from tests.runs import command, environment
 
 workspace = pytest.importorskip("sr_experiments.report.workspace")
 pytest.importorskip("wandb_workspaces", reason="the optional library wandb-workspaces is not installed")
@@ -182,7 +182,7 @@ def report(folder: Path, target: str, home: Path, **variables: str) -> subproces
     home.mkdir(exist_ok=True)
     kept = {name: value for name, value in environment().items() if not name.startswith("WANDB")}
     return subprocess.run(
-        command("review", str(folder), "--wandb", target, "--title", "weights"),
+        command("report", str(folder), "--wandb", target, "--title", "weights"),
         cwd=folder.parent,
         env={**kept, "HOME": str(home), "WANDB_SILENT": "true", **variables},
         stdin=subprocess.DEVNULL,

@@ -12,10 +12,10 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from sr_experiments.app.command import compose_config
+from sr_experiments.app.config import check_config
 from sr_experiments.callbacks.checkpoints import Checkpoints
 from sr_experiments.errors import UserError
-from sr_experiments.launch.app import compose_config
-from sr_experiments.launch.config import check_config
 from sr_experiments.training.adversarial import AdversarialTraining
 from sr_experiments.training.supervised import Supervised
 

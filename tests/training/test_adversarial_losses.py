@@ -11,8 +11,8 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from sr_experiments.launch.app import compose_config
-from sr_experiments.launch.config import check_config
+from sr_experiments.app.command import compose_config
+from sr_experiments.app.config import check_config
 from sr_experiments.training.adversarial import AdversarialTraining
 
 LOSSES = {
@@ -70,7 +70,7 @@ import sys
 import torch
 import pytorch_lightning as pl
 from hydra.utils import instantiate
-from sr_experiments.launch.app import compose_config
+from sr_experiments.app.command import compose_config
 
 folder, devices, *overrides = sys.argv[1:]
 torch.set_num_threads(1)

@@ -12,14 +12,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from sr_experiments.app.command import compose_config, find_user_error
+from sr_experiments.commands.train import build
 from sr_experiments.data.images import write_png
 from sr_experiments.degradations import Bicubic, BlurNoise, PairPool, RealEsrgan
 from sr_experiments.degradations.real_esrgan import sharpened
 from sr_experiments.errors import UserError
-from sr_experiments.launch.app import compose_config, find_user_error
 from sr_experiments.losses import L1, WeightedSum
 from sr_experiments.models.sft_gan import SFTGAN
-from sr_experiments.train import build
 from sr_experiments.training.inputs import check_inputs
 from sr_experiments.training.supervised import Supervised
 from sr_experiments.upsamplers import SubPixel

@@ -10,7 +10,7 @@ import torch
 from hydra.utils import instantiate
 from torch import nn
 
-from sr_experiments.launch.app import compose_config
+from sr_experiments.app.command import compose_config
 from sr_experiments.training.optimizers import adam, adamw, sgd
 
 SETTINGS: dict[str, Any] = {"learning_rate": 0.01, "betas": (0.8, 0.95), "epsilon": 1e-3, "weight_decay": 0.1}

@@ -13,17 +13,17 @@ from hydra.utils import get_class, get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
+from sr_experiments.app.command import compose_config
+from sr_experiments.app.config import conf_dir
 from sr_experiments.degradations import Bicubic
 from sr_experiments.errors import UserError
-from sr_experiments.launch.app import compose_config
-from sr_experiments.launch.config import conf_dir
 from sr_experiments.losses import L1, RecursiveSupervision, WeightedSum
 from sr_experiments.models.drcn import DRCN
 from sr_experiments.models.edsr import EDSR
 from sr_experiments.training.agreement import WITH_OUTPUTS
 from sr_experiments.training.supervised import Supervised
 from sr_experiments.upsamplers import SubPixel
-from tests.test_resume import same
+from tests.runs.test_resume import same
 from tests.training.test_adversarial import Rows
 
 TINY = [

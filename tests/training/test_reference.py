@@ -12,11 +12,11 @@ import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
+from sr_experiments.app.command import compose_config, find_user_error
+from sr_experiments.app.config import check_config
 from sr_experiments.callbacks.checkpoints import Checkpoints
+from sr_experiments.commands.train import build
 from sr_experiments.errors import UserError
-from sr_experiments.launch.app import compose_config, find_user_error
-from sr_experiments.launch.config import check_config
-from sr_experiments.train import build
 from sr_experiments.training.adversarial import AdversarialTraining
 from sr_experiments.training.supervised import Supervised
 from tests.training.test_adversarial import Rows, copy_of, same

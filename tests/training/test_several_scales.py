@@ -15,21 +15,21 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
+from sr_experiments.app.command import compose_config
+from sr_experiments.app.config import conf_dir
+from sr_experiments.commands.train import build
 from sr_experiments.degradations import Bicubic
 from sr_experiments.errors import UserError
-from sr_experiments.launch.app import compose_config
-from sr_experiments.launch.config import conf_dir
 from sr_experiments.losses import L1, LRConsistency, WeightedSum
 from sr_experiments.models.carn import CARN
 from sr_experiments.models.edsr import EDSR
 from sr_experiments.models.ms_lapsrn import MSLapSRN
 from sr_experiments.models.vdsr import VDSR
-from sr_experiments.train import build
 from sr_experiments.training.several_scales import FOR_SEVERAL_SCALES, SeveralScales
 from sr_experiments.training.supervised import Supervised
 from sr_experiments.upsamplers import Interpolation, SubPixel, Transposed
-from tests.runs import run, train
-from tests.test_resume import same
+from tests.harness import run, train
+from tests.runs.test_resume import same
 
 
 def several(scales: tuple[float, ...] = (2, 3, 4), crop_size: int = 24, seed: int = 1) -> SeveralScales:
@@ -236,12 +236,12 @@ def test_one_checkpoint_is_scored_at_each_of_its_scales(tmp_path: Path) -> None:
     for scale in (2, 3):
         folder = tmp_path / f"x{scale}"
         common = [f"checkpoint={tmp_path / 'run'}", "data=sample", f"scale={scale}", "trainer.accelerator=cpu"]
-        done = run("evaluate", *common, "data.num_workers=0", f"hydra.run.dir={folder}", cwd=tmp_path)
+        done = run("eval", *common, "data.num_workers=0", f"hydra.run.dir={folder}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         results = json.loads((folder / "results.json").read_text())
         assert results["scale"] == scale
         assert results["protocol"]["border"] == scale
         scores[scale] = results["test"]["sample"]["bicubic"]["psnr"]
     assert scores[2] > scores[3] + 1  # bicubic, from LR images of either scale
-    done = run("evaluate", f"checkpoint={tmp_path / 'run'}", "data=sample", "scale=8", cwd=tmp_path)
+    done = run("eval", f"checkpoint={tmp_path / 'run'}", "data=sample", "scale=8", cwd=tmp_path)
     assert "CARN is built for model.scales=[2, 3, 4], without scale=8" in done.stderr

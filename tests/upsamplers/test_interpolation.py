@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sr_experiments.degradations.imresize import imresize
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.imresize import imresize
 from sr_experiments.upsamplers import Interpolation
 
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sr_experiments.degradations.eightbit import full_precision
 from sr_experiments.errors import UserError
 from sr_experiments.models.blocks.basic import conv
+from sr_experiments.pixels.eightbit import full_precision
 
 
 def _weights_of_channels(features: int, reduction: int) -> nn.Sequential:

@@ -1,0 +1,1 @@
+"""Composing a config, checking it, and making a run of it."""

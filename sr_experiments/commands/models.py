@@ -1,0 +1,240 @@
+"""`sr-models`: the networks beside each other, what they cost, how far they see, and what is published of them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from sr_experiments.errors import UserError, exit_with_message
+
+if TYPE_CHECKING:
+    from sr_experiments.inference.figures import ReceptiveField
+
+SETS = ("Set5", "Set14", "B100", "Urban100")
+WIDTH, HEIGHT = 1280, 720  # of the picture for which multiply-adds are counted
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is published of a network at one scale.
+
+    Attributes:
+        year: of the first publication; None for a network of this project's own.
+        paper: where.
+        parameters: at x4, as the paper or its authors' code counts them.
+        multiply_adds: for a picture of 1280x720.
+        scores: PSNR (dB) and SSIM a set, as they are printed: 32.63/.9002, or 28.94 without SSIM.
+        source: whose table the scores are from.
+        remark: what makes them differ from the others.
+    """
+
+    year: int | None = None
+    paper: str | None = None
+    parameters: int | None = None
+    multiply_adds: float | None = None
+    scores: dict[str, str] = field(default_factory=dict)
+    source: str | None = None
+    remark: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network at one scale: what is counted, and what is published.
+
+    Attributes:
+        name: as in `model=NAME`.
+        framework: where it enlarges: pre, post, progressive or iterative.
+        parameters: of the network as its option builds it.
+        multiply_adds: for a picture of 1280x720.
+        field: how far it sees.
+        published: what is published of it.
+    """
+
+    name: str
+    framework: str
+    parameters: int
+    multiply_adds: int
+    field: ReceptiveField
+    published: Published
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table; returns the exit code."""
+    return exit_with_message(lambda: _run(_parser().parse_args(argv)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sr-models",
+        description="List the networks, as in model=NAME, with what they cost, how far they see and what is published "
+        "of them. Parameters, multiply-adds and receptive fields are counted on the networks themselves.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these networks; default: all")
+    parser.add_argument("--scale", type=_scale, default=4, metavar="N", help="the enlargement; default 4")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON, for programs")
+    form.add_argument("--markdown", action="store_true", help="print a page of Markdown, as docs/models.md")
+    return parser
+
+
+def _scale(text: str) -> float:
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0.0
+    if not 1 < scale <= 16:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 1 and up to 16")
+    return int(scale) if scale.is_integer() else scale
+
+
+def _run(args: argparse.Namespace) -> int:
+    rows, left_out = overview(args.names, args.scale, sys.stderr)
+    if args.json:
+        print(json.dumps(as_json(rows, left_out, args.scale), indent=2))
+        return 0
+    from sr_experiments.report import models_table
+
+    if args.markdown:
+        print(models_table.markdown(rows, left_out, args.scale), end="")
+    else:
+        models_table.print_table(rows, left_out, args.scale)
+    return 0
+
+
+def overview(
+    names: Sequence[str] = (), scale: float = 4, progress: TextIO | None = None
+) -> tuple[list[Row], dict[str, str]]:
+    """Count what networks cost and how far they see.
+
+    Args:
+        names: options of the group `model`; none for all.
+        scale: the enlargement.
+        progress: a terminal on which to show how far it is.
+
+    Returns:
+        A row a network, those published first in front, and why others have none: name -> reason.
+
+    Raises:
+        UserError: there is no such network.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from sr_experiments.app.config import conf_dir, nearest
+
+    known = sorted(file.stem for file in (conf_dir() / "model").glob("*.yaml"))
+    for name in names:
+        if name not in known:
+            raise UserError(f"There is no model {name}.{nearest(name, known)} The models are: {', '.join(known)}.")
+    published = read_published()
+    rows, left_out = [], {}
+    console = Console(file=progress)
+    for name in track(
+        names or known, "Counting", console=console, transient=True, disable=progress is None or not console.is_terminal
+    ):
+        try:
+            rows.append(_row(name, scale, published.get(name, {})))
+        except UserError as error:
+            left_out[name] = str(error)
+    return sorted(rows, key=lambda row: (row.published.year or 9999, row.name)), left_out
+
+
+def _row(name: str, scale: float, published: dict[str, Any]) -> Row:
+    """Build a network, once for its shapes alone and once for real, and count.
+
+    Raises:
+        UserError: it cannot be built as it is.
+    """
+    import torch
+    from hydra.utils import instantiate
+
+    from sr_experiments.app.command import compose_config, in_words
+    from sr_experiments.inference import figures
+
+    try:
+        config = compose_config("train", [f"model={name}", f"scale={scale}"]).model
+        with torch.device("meta"):
+            shapes = instantiate(config).eval()
+        network = instantiate(config).eval()
+    except Exception as error:
+        raise in_words(error, "train") from error
+    if getattr(network, "needs_weights", False):
+        raise UserError("it is the network of its weights.")
+    # The LR image of whole pixels that is nearest to the picture; at x3 it is too wide by a third of a pixel.
+    height, width = round(HEIGHT / scale), round(WIDTH / scale)
+    ratio = HEIGHT * WIDTH / (height * width * scale**2)
+    return Row(
+        name=name,
+        framework=network.framework,
+        parameters=figures.parameters(network),
+        multiply_adds=round(figures.multiply_adds(shapes, height, width) * ratio),
+        field=figures.receptive_field(network),
+        published=published_at(published, scale),
+    )
+
+
+def read_published() -> dict[str, dict[str, Any]]:
+    """What is published of each network, as `models/published.yaml` has it."""
+    import yaml  # type: ignore[import-untyped]
+
+    return yaml.safe_load((Path(__file__).parent.parent / "models" / "published.yaml").read_text(encoding="utf-8"))
+
+
+def published_at(entry: dict[str, Any], scale: float) -> Published:
+    """What an entry of `models/published.yaml` says of one scale."""
+    texts = entry.get("scores", {}).get(scale, "").split()
+    scores = {name: text for name, text in zip(SETS, texts, strict=False) if text != "-"}
+    source = f"{entry['source']}'s table" if "source" in entry else "the paper"
+    unchecked = scale in entry.get("unchecked", ())
+    billions = entry.get("multiply_adds", {}).get(scale)
+    return Published(
+        year=entry.get("year"),
+        paper=entry.get("paper"),
+        parameters=entry.get("parameters") if scale == 4 else None,
+        multiply_adds=None if billions is None else billions * 1e9,
+        scores=scores,
+        source=source + (", unchecked" if unchecked else "") if scores else None,
+        remark=entry.get("remark") if scores else None,
+    )
+
+
+def as_json(rows: Sequence[Row], left_out: dict[str, str], scale: float) -> dict[str, Any]:
+    """The table for programs: plain numbers, null where there is none."""
+
+    def scores(published: Published) -> dict[str, dict[str, float | None]]:
+        parts = {name: text.partition("/") for name, text in published.scores.items()}
+        return {n: {"psnr": float(psnr), "ssim": float(ssim) if ssim else None} for n, (psnr, _, ssim) in parts.items()}
+
+    models = [
+        {
+            "name": row.name,
+            "framework": row.framework,
+            "year": row.published.year,
+            "paper": row.published.paper,
+            "parameters": row.parameters,
+            "multiply_adds": row.multiply_adds,
+            "receptive_field": {
+                "lr_pixels": row.field.lr,
+                "enlarged_pixels": row.field.enlarged,
+                "whole_image": row.field.lr is None,
+            },
+            "published": {
+                "parameters": row.published.parameters,
+                "multiply_adds": row.published.multiply_adds,
+                "scores": scores(row.published),
+                "source": row.published.source,
+                "remark": row.published.remark,
+            },
+        }
+        for row in rows
+    ]
+    return {"scale": scale, "picture": [WIDTH, HEIGHT], "models": models, "left_out": left_out}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From a trained network to an enlarged image: tiles, colour, ensembles, counting."""

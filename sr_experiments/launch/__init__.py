@@ -1,1 +1,0 @@
-"""What makes Hydra, runs and their folders work together: composing, checking, resuming, reading back."""

@@ -1,0 +1,279 @@
+"""Several jobs of a sweep side by side on this machine, each with its own GPUs or its share of the cores."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.utils import JobReturn, configure_log
+
+from sr_experiments.errors import UserError
+from sr_experiments.launchers.job import Job, JobLauncher
+
+if TYPE_CHECKING:
+    from loky import ProcessPoolExecutor
+
+log = logging.getLogger(__name__)
+
+# How long jobs may take to save and leave when they are told to stop.
+SECONDS_TO_LEAVE = 60
+
+
+class Local(JobLauncher):
+    """Runs so many jobs at a time, each in a process that keeps its devices from job to job.
+
+    What a job prints goes to `output.log` in its run folder; the terminal shows what starts and how it ends. A job
+    whose process is killed (for want of memory, say) fails alone. Ctrl-C and SIGTERM are handed on to the jobs, which
+    save and leave; if this process is killed, the jobs get SIGTERM.
+
+    Args:
+        jobs: how many run at a time. GPUs are dealt out in equal shares, and shared where there are more jobs.
+
+    Raises:
+        UserError: `jobs` is not positive.
+    """
+
+    def __init__(self, jobs: int = 2) -> None:
+        if jobs < 1:
+            raise UserError(f"hydra.launcher.jobs must be at least 1, not {jobs}.")
+        self.at_a_time = jobs
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs.
+
+        Returns:
+            Their results in the order of the jobs; what failed is among them and stops nothing.
+        """
+        hydra = self.sweep_config.hydra
+        configure_log(hydra.hydra_logging, hydra.verbose)
+        waiting = deque(self.jobs(job_overrides, initial_job_idx))
+        numbers = [job.number for job in waiting]
+        at_a_time = min(self.at_a_time, len(waiting))
+        slots = [Slot(share) for share in shares(visible_gpus(), usable_cores(), at_a_time)]
+        results: dict[int, JobReturn] = {}
+        running: dict[Future[JobReturn], tuple[Slot, Job]] = {}
+        with stopped_together(slots, running):
+            while waiting or running:
+                busy = {id(slot) for slot, _ in running.values()}
+                for slot in slots:
+                    if waiting and id(slot) not in busy:
+                        job = waiting.popleft()
+                        log.info("%s starts%s", job.title, slot.where)
+                        running[slot.submit(job)] = (slot, job)
+                # With a timeout, so that signals are seen at once.
+                done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+                for future in done:
+                    slot, job = running.pop(future)
+                    results[job.number] = slot.result(future, job)
+        return [results[number] for number in numbers]
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one of the jobs that run at a time may use.
+
+    Attributes:
+        gpus: names or numbers of GPUs, as in CUDA_VISIBLE_DEVICES; empty where there are none.
+        cores: numbers of CPU cores; empty where jobs cannot be bound to cores, or outnumber them.
+        threads: number of threads where `cores` cannot say it.
+    """
+
+    gpus: tuple[str, ...]
+    cores: tuple[int, ...]
+    threads: int
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables that keep a process to this share."""
+        found = {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {}
+        if not self.cores and "OMP_NUM_THREADS" not in os.environ:
+            found["OMP_NUM_THREADS"] = str(self.threads)
+        return found
+
+
+class Slot:
+    """A process for one job after the other, with devices of its own.
+
+    Args:
+        share: which devices.
+    """
+
+    def __init__(self, share: Share) -> None:
+        self.share = share
+        self.executor: ProcessPoolExecutor | None = None
+
+    @property
+    def where(self) -> str:
+        """The devices in words."""
+        return f" on GPU {', '.join(self.share.gpus)}" if self.share.gpus else ""
+
+    def submit(self, job: Job) -> Future[JobReturn]:
+        """Begin a job."""
+        from loky import ProcessPoolExecutor  # not above: Hydra imports this module at the start of every command
+
+        if self.executor is None:
+            self.executor = ProcessPoolExecutor(
+                max_workers=1,
+                env=self.share.environment,
+                initializer=_begin_process,
+                initargs=(os.getpid(), self.share.cores),
+            )
+        return self.executor.submit(_run, job, job.folder / "output.log", os.getpid())
+
+    def result(self, future: Future[JobReturn], job: Job) -> JobReturn:
+        """What a job has come to."""
+        from loky.process_executor import TerminatedWorkerError
+
+        output = job.folder / "output.log"
+        error = future.exception()
+        if error is None:
+            result = future.result()
+        elif isinstance(error, TerminatedWorkerError):
+            self.stop()
+            result = job.failed(UserError("The process was killed, perhaps for want of memory."))
+        else:
+            result = job.failed(error if isinstance(error, Exception) else RuntimeError(f"The job ended by {error!r}."))
+        job.tell(result, output)
+        return result
+
+    def signal(self, number: int) -> None:
+        """Hand a signal on to the process."""
+        for pid in self.executor._processes if self.executor is not None else ():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue
+
+    def stop(self) -> None:
+        """End the process."""
+        if self.executor is not None:
+            self.executor.shutdown(wait=True, kill_workers=True)
+            self.executor = None
+
+
+class Terminated(SystemExit):
+    """SIGTERM has come."""
+
+
+@contextmanager
+def stopped_together(slots: list[Slot], running: dict[Future[JobReturn], Any]) -> Iterator[None]:
+    """Hand Ctrl-C and SIGTERM on to the processes of all slots and wait until their jobs have left."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated(128 + number)
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as stop:
+        number = signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM
+        for slot in slots:
+            slot.signal(number)
+        log.warning("Stopping %d jobs.", len(running))
+        until = time.monotonic() + SECONDS_TO_LEAVE
+        while time.monotonic() < until and not all(future.done() for future in running):
+            wait(running, timeout=1)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        for slot in slots:
+            slot.stop()
+
+
+def _begin_process(parent: int, cores: Sequence[int]) -> None:
+    """Set up the process of a slot."""
+    os.setpgid(0, 0)  # what is typed at the terminal is for the parent, which hands it on
+    if cores:
+        os.sched_setaffinity(0, cores)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # so that output.log can be watched
+    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+
+
+def _leave_with(parent: int) -> None:
+    """Tell the job of this process to stop when the parent is no more."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(SECONDS_TO_LEAVE)
+    os._exit(1)
+
+
+def _run(job: Job, output: Path, parent: int) -> JobReturn:
+    """Run a job with all that it and its children print in one file."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with output.open("ab") as file, _printing_to(file.fileno()):
+            return job.run()
+    finally:
+        if os.getppid() != parent:  # nobody waits for the result, and no other job will come
+            os._exit(1)
+
+
+@contextmanager
+def _printing_to(descriptor: int) -> Iterator[None]:
+    """Send the standard output and error of this process and its children to a file."""
+    kept = [os.dup(number) for number in (1, 2)]
+    try:
+        for number in (1, 2):
+            os.dup2(descriptor, number)
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for number, before in zip((1, 2), kept, strict=True):
+            os.dup2(before, number)
+            os.close(before)
+
+
+def visible_gpus() -> list[str]:
+    """The NVIDIA GPUs that a program started here would see, without waking them."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
+    try:
+        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    count = sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    return [str(index) for index in range(count)]
+
+
+def usable_cores() -> list[int]:
+    """The CPU cores that this process may use; none where the system does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def shares(gpus: Sequence[str], cores: Sequence[int], jobs: int) -> list[Share]:
+    """Deal out GPUs and cores to so many jobs at a time.
+
+    Every job gets as many as every other. Where there are fewer GPUs than jobs, several jobs have the same one; where
+    there are fewer cores than jobs, none is bound to a core.
+    """
+    threads = max(1, (len(cores) or os.cpu_count() or 1) // jobs)
+    dealt = []
+    for index in range(jobs):
+        own_gpus = portion(gpus, index, jobs) or ([gpus[index % len(gpus)]] if gpus else [])
+        dealt.append(Share(tuple(own_gpus), tuple(portion(cores, index, jobs)), threads))
+    return dealt
+
+
+def portion(things: Sequence[Any], index: int, parts: int) -> Sequence[Any]:
+    """One of several parts of the same length; what is left over belongs to none."""
+    each = len(things) // parts
+    return things[index * each : (index + 1) * each]

@@ -1,0 +1,1 @@
+"""Processes of one run: starting them, their signals, leaving in good order."""

@@ -1,0 +1,235 @@
+"""The folder of a sweep: sweep.json, which says what it is and how far it got, and the locks of its jobs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig
+
+from sr_experiments.errors import UserError
+from sr_experiments.runs.results import write_json
+from sr_experiments.sweeps.command import Command
+from sr_experiments.sweeps.jobs import Job, choices_of
+from sr_experiments.sweeps.ranking import rank
+from sr_experiments.sweeps.settings import Settings
+
+RECORD = "sweep.json"
+
+# What a job may come to that needs nothing more.
+ENDED = ("finished", "pruned")
+
+# A look at a lock holds it for a moment; whoever wants to keep it waits that out.
+PATIENCE_S = 10.0
+
+
+class SweepFolder:
+    """A sweep on disk. Any number of processes may use it at once.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.record_file = self.path / RECORD
+
+    def read(self) -> dict[str, Any] | None:
+        """What sweep.json says; None where there is none.
+
+        Raises:
+            UserError: the file is there and cannot be read.
+        """
+        try:
+            record = json.loads(self.record_file.read_text())
+            assert isinstance(record, dict), "it is not a mapping"
+            return record
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, AssertionError) as error:
+            raise UserError(f"{self.record_file} cannot be read: {error}.") from error
+
+    def check_belongs(self, command: Command, resume: bool) -> None:
+        """Refuse the folder of another sweep, and one that would be begun a second time.
+
+        Raises:
+            UserError: it is either.
+        """
+        record = self.read()
+        if record is None:
+            return
+        self._check_key(record, command)
+        if not resume:
+            raise UserError(f"{self.path} holds this sweep already: add resume=auto to go on with it or to join it.")
+
+    def _check_key(self, record: dict[str, Any], command: Command) -> None:
+        if record.get("key") != command.key():
+            raise UserError(
+                f"{self.path} belongs to another sweep (axes {', '.join(record.get('axes', ())) or 'none'}; all jobs "
+                f"with {' '.join(record.get('overrides', ())) or 'the defaults'}): give this one another "
+                "hydra.sweep.dir."
+            )
+
+    def join(self, command: Command, settings: Settings, jobs: Iterable[Job]) -> None:
+        """Write the jobs into sweep.json, beside those that other commands brought, and bring it up to date.
+
+        Raises:
+            UserError: the folder has become another sweep's.
+        """
+        with self.lock():
+            record = self.read() or {
+                "format": 1,
+                "key": command.key(),
+                "name": command.name,
+                "overrides": list(command.fixed),
+                "axes": {axis.name: {"key": axis.key, "values": []} for axis in command.axes},
+                "jobs": [],
+            }
+            self._check_key(record, command)  # another command may have been quicker
+            record.update(metric=list(settings.metrics), direction=list(settings.directions), set=settings.set_name)
+            known = {entry["identity"] for entry in record["jobs"]}
+            for job in jobs:
+                if job.identity not in known:
+                    entry = {"title": job.title, "folder": job.folder, "point": job.point, "overrides": job.overrides}
+                    record["jobs"].append({**entry, "identity": job.identity})
+            for name, values in choices_of(jobs).items():
+                listed = record["axes"][name]["values"]
+                listed += [value for value in values if value not in listed]
+            self._write(record)
+
+    def refresh(self) -> dict[str, Any]:
+        """Bring sweep.json up to date with the jobs' folders, and return it."""
+        with self.lock():
+            record = self.read()
+            assert record is not None
+            self._write(record)
+            return record
+
+    def entries(self, jobs: Iterable[Job]) -> list[dict[str, Any]]:
+        """What is known at this moment about these jobs."""
+        return [{"title": job.title, "folder": job.folder, **self.state(job.folder)} for job in jobs]
+
+    def _write(self, record: dict[str, Any]) -> None:
+        for entry in record["jobs"]:
+            for key in ("status", "error", "log", "seconds", "steps", "parameters", "test"):
+                entry.pop(key, None)
+            entry.update(self.state(entry["folder"]))
+        record["ranking"] = rank(record["jobs"], Settings(*_settings_of(record)))
+        write_json(self.record_file, record)
+
+    def state(self, name: str) -> dict[str, Any]:
+        """What a job's folder says: `status` (waiting, running, interrupted, failed, pruned, finished) and results."""
+        folder = self.path / name
+        results = read_results(folder)
+        if results is None:
+            if is_held(folder):
+                return {"status": "running"}
+            begun = (folder / ".hydra" / "config.yaml").exists()
+            return {"status": "interrupted", "log": str(folder / "train.log")} if begun else {"status": "waiting"}
+        state: dict[str, Any] = {
+            key: results[key] for key in ("status", "seconds", "steps", "parameters") if key in results
+        }
+        if results.get("error"):
+            state["error"] = str(results["error"]).strip().splitlines()[-1]
+        if results["status"] != "finished":
+            state["log"] = str(folder / "train.log")
+        if "test" in results:
+            state["test"] = {
+                name: {key: value for key, value in scores.items() if key != "images"}
+                for name, scores in results["test"].items()
+            }
+        return state
+
+    def lock(self) -> FileLock:
+        """What guards sweep.json."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path / "sweep.lock")
+
+
+def _settings_of(record: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...], str | None, int]:
+    return tuple(record["metric"]), tuple(record["direction"]), record["set"], 0
+
+
+def read_results(folder: Path) -> dict[str, Any] | None:
+    """A run folder's results.json; None where there is none that can be read."""
+    try:
+        results = json.loads((folder / "results.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return results if isinstance(results, dict) and "status" in results else None
+
+
+def job_lock(folder: Path) -> FileLock:
+    """The lock of a job, which its process holds while it runs: the system lets go of it when that process dies.
+
+    One process has one such object a folder, so that a sweep that runs its jobs itself may take it first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / "job.lock", is_singleton=True)
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process, this one or another, is running the job in a folder."""
+    if not (folder / "job.lock").exists():
+        return False
+    lock = job_lock(folder)
+    if lock.is_locked:
+        return True
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+@contextmanager
+def hold(folder: Path, timeout: float = PATIENCE_S) -> Iterator[bool]:
+    """Hold the lock of a job; gives False where another process has it."""
+    lock = job_lock(folder)
+    try:
+        lock.acquire(timeout=timeout)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def find_sweep(root: Path, command: Command) -> Path | None:
+    """The newest folder below `root` of the sweep that a command means."""
+    found = []
+    for file in root.glob(f"**/{RECORD}"):
+        try:
+            record = SweepFolder(file.parent).read() or {}
+        except UserError:
+            continue  # a broken record belongs to no sweep that could go on
+        if record.get("key") == command.key():
+            found.append(file.parent)
+    return max(found, key=lambda folder: (folder / RECORD).stat().st_mtime) if found else None
+
+
+def choose_folder(config: DictConfig, command: Command, resume: bool, root: Path) -> tuple[SweepFolder, bool]:
+    """The folder that a sweep goes to, and whether it goes on there.
+
+    Args:
+        config: the composed config of the sweep.
+        command: what was asked for.
+        resume: whether an earlier sweep is to go on.
+        root: where earlier sweeps are looked for, if the command names no folder.
+
+    Raises:
+        UserError: the folder belongs to another sweep, or `resume` is missing.
+    """
+    given = any(word.startswith("hydra.sweep.dir=") for word in config.hydra.overrides.hydra)
+    path = Path(config.hydra.sweep.dir)
+    if resume and not given:
+        path = find_sweep(root, command) or path
+    folder = SweepFolder(path)
+    folder.check_belongs(command, resume)
+    return folder, folder.read() is not None
