@@ -7,8 +7,8 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from sr_experiments.degradations.base import Degradation
-from sr_experiments.degradations.options import check_choice, check_scale
 from sr_experiments.pixels.imresize import Border, Rounding, imresize
+from sr_experiments.pixels.options import check_choice, check_scale
 
 MatlabKernel = Literal["nearest", "bilinear", "bicubic", "lanczos", "area"]
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sr_experiments.degradations.resampling import Taps, apply_along, inside
 from sr_experiments.pixels.eightbit import working_dtype
+from sr_experiments.pixels.resampling import Taps, apply_along, inside
 
 Form = Literal["gaussian", "generalised", "plateau"]
 

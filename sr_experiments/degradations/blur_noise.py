@@ -13,12 +13,12 @@ from torch import Tensor
 from sr_experiments.degradations.base import Degradation, check_kernel_fits, check_range
 from sr_experiments.degradations.blur import blur, gaussian_kernels
 from sr_experiments.degradations.noise import add_noise
-from sr_experiments.degradations.options import check_choice, check_scale
-from sr_experiments.degradations.resampling import Continuation
 from sr_experiments.errors import UserError
 from sr_experiments.pixels.draws import Draws, keys_of, keys_of_part
 from sr_experiments.pixels.eightbit import round_to_8bit
 from sr_experiments.pixels.imresize import imresize
+from sr_experiments.pixels.options import check_choice, check_scale
+from sr_experiments.pixels.resampling import Continuation
 
 SrmdRounding = Literal["final", "none"]
 

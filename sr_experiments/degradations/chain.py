@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from sr_experiments.degradations.base import Degradation
-from sr_experiments.degradations.options import check_scale
 from sr_experiments.errors import UserError
 from sr_experiments.pixels.draws import keys_of, keys_of_part
+from sr_experiments.pixels.options import check_scale
 
 
 class Chain(Degradation):

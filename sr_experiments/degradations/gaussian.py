@@ -9,9 +9,9 @@ from torch import Tensor
 
 from sr_experiments.degradations.base import Degradation, check_kernel_fits
 from sr_experiments.degradations.blur import blur_and_subsample
-from sr_experiments.degradations.options import check_choice
 from sr_experiments.errors import UserError
 from sr_experiments.pixels.eightbit import round_to_8bit
+from sr_experiments.pixels.options import check_choice
 
 GaussianRounding = Literal["final", "none"]
 

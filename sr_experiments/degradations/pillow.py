@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from sr_experiments.degradations.base import Degradation
-from sr_experiments.degradations.kernels import KERNELS, Kernel
-from sr_experiments.degradations.options import check_choice, check_scale
-from sr_experiments.degradations.resampling import Taps, apply_along
 from sr_experiments.pixels.eightbit import round_to_8bit, working_dtype
+from sr_experiments.pixels.kernels import KERNELS, Kernel
+from sr_experiments.pixels.options import check_choice, check_scale
+from sr_experiments.pixels.resampling import Taps, apply_along
 
 PillowKernel = Literal["nearest", "area", "bilinear", "bicubic", "lanczos"]
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from sr_experiments.degradations.base import Degradation, check_kernel_fits, check_range
 from sr_experiments.degradations.blur import Form, blur, blur_and_subsample, gaussian_kernels, sinc_kernels
 from sr_experiments.degradations.jpeg import compress
-from sr_experiments.degradations.options import check_scale
 from sr_experiments.degradations.resize import MODES, clipped, resize
 from sr_experiments.pixels.draws import Draws, keys_of, keys_of_part, normal_field, poisson_field, rows
 from sr_experiments.pixels.eightbit import round_to_8bit
+from sr_experiments.pixels.options import check_scale
 
 LARGEST_KERNEL = 21
 # Kinds of kernels beside the sinc filter, and their weights.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sr_experiments.degradations.resampling import Taps, apply_along
+from sr_experiments.pixels.resampling import Taps, apply_along
 
 MODES = ("area", "bilinear", "bicubic")
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sr_experiments.degradations import bicubic_upsample
-from sr_experiments.degradations.options import check_choice
 from sr_experiments.errors import UserError
 from sr_experiments.losses import FeatureNetwork
 from sr_experiments.matching.cache import MatchCache, digest, network_digest
@@ -24,6 +23,7 @@ from sr_experiments.matching.features import CELL, LAYERS, MATCHING_LAYER, extra
 from sr_experiments.matching.references import References
 from sr_experiments.matching.swapping import swap
 from sr_experiments.matching.variants import variants
+from sr_experiments.pixels.options import check_choice
 
 log = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from sr_experiments.degradations.options import check_choice
 from sr_experiments.errors import UserError
 from sr_experiments.metrics.luma import full_range_luma, luma
 from sr_experiments.metrics.psnr import psnr
 from sr_experiments.metrics.ssim import WINDOW, ssim
 from sr_experiments.pixels.eightbit import round_to_8bit, working_dtype
+from sr_experiments.pixels.options import check_choice
 
 Channel = Literal["y", "y_rounded", "rgb"]
 Gray = Literal["keep", "rgb"]

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sr_experiments.degradations.kernels import KERNELS
-from sr_experiments.degradations.options import check_choice
-from sr_experiments.degradations.resampling import Taps, apply_along, inside
 from sr_experiments.pixels.eightbit import round_to_8bit, working_dtype
+from sr_experiments.pixels.kernels import KERNELS
+from sr_experiments.pixels.options import check_choice
+from sr_experiments.pixels.resampling import Taps, apply_along, inside
 
 Border = Literal["clamp", "symmetric"]
 Rounding = Literal["per_axis", "final", "none"]

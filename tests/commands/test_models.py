@@ -155,7 +155,7 @@ def test_short_numbers(number: float | None, expected: str) -> None:
 
 
 def test_help_answers_at_once() -> None:
-    code = "import sys; from sr_experiments import overview\ntry: overview.main(['--help'])\nfinally: "
+    code = "import sys; from sr_experiments.commands import models\ntry: models.main(['--help'])\nfinally: "
     code += "assert not {'torch', 'hydra', 'rich'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
