@@ -58,7 +58,13 @@ CASES: dict[str, list[str]] = {
         "trainer.accumulate_grad_batches=2",
         "trainer.gradient_clip_val=0.05",
     ],
-    "several_rates": [*ESPCN, "loss=l1", "training.last_layer_rate=0.1", "scheduler=step", "scheduler.every=2"],
+    "several_rates": [
+        *ESPCN,
+        "loss=l1",
+        "training.recipe.player.last_layer_rate=0.1",
+        "scheduler=step",
+        "scheduler.every=2",
+    ],
     "srgan": [*GAN, "ema_decay=0.9"],
     "ragan_warm_up": [
         *GAN,
@@ -85,7 +91,7 @@ CASES: dict[str, list[str]] = {
         "data.crop_size=48",
         "data.batch_size=2",
     ],
-    "pair_pool": [*ESPCN, "degradation=real_esrgan", "training.pair_pool=8", "data.crop_size=64"],
+    "pair_pool": [*ESPCN, "degradation=real_esrgan", "training.stages.pool.pairs=8", "data.crop_size=64"],
     "outputs": ["model=lapsrn", "model.features=4", "model.depth=1", "loss=lapsrn", "data.crop_size=32"],
     "bf16": [*ESPCN, "loss=l1", "trainer.precision=bf16-mixed"],
     "srgan_bf16": [*GAN, "trainer.precision=bf16-mixed"],
@@ -107,7 +113,7 @@ COMMON = [
 def weights_after(overrides: list[str], folder: Path) -> dict[str, Tensor]:
     """Train for four updates in this process; every weight, running average and optimizer state afterwards."""
     from sr_experiments.app.command import compose_config
-    from sr_experiments.commands.train import build
+    from sr_experiments.app.run import build
 
     torch.set_num_threads(1)
     paths = [f"paths.run_folder={folder}", f"paths.output_root={folder}", f"data.cache_dir={folder}/cache"]
@@ -132,10 +138,10 @@ def state_of(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
 
 
 PREFIXES = {
-    "network.": "network.",
-    "ema.module.": "average.",
-    "discriminator.": "discriminator.",
-    "balance.": "balance.",
+    "recipe.player.network.": "network.",
+    "recipe.player.average.module.": "average.",
+    "recipe.critic.player.network.": "discriminator.",
+    "recipe.critic.balance.": "balance.",
 }
 
 
