@@ -157,10 +157,12 @@ def parameters_of(target: str, path: str) -> dict[str, Any] | None:
         except (NameError, TypeError):  # hints that only a type checker can read
             hints = {}
         parameters = signature.parameters.values()
-        hands_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+        rest = [parameter.name for parameter in parameters if parameter.kind is parameter.VAR_KEYWORD]
+        if rest and hints.get(rest[0], Any) is not Any:
+            return None  # arguments of any name, all of one type
         names = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
         accepted = {**{name: hints.get(name, Any) for name in names if name != "self"}, **accepted}
-        if not hands_on:
+        if not rest:  # else the rest is the base's
             return accepted
     return None if makers else accepted
 

@@ -137,9 +137,10 @@ class Run:
         """What is known about the run however it ended."""
         from sr_experiments.runs.environment import environment
 
-        users = (self.module.loss, self.module.stages.matching)
-        networks = [user.feature_network for user in users if getattr(user, "feature_network", None) is not None]
-        marks = {"random_features": True} if any(network.is_random for network in networks) else {}
+        loss, matching = self.module.loss, self.module.stages.matching
+        looking = [part.feature_network for part in (loss, matching) if part is not None]
+        is_random = any(network.is_random for network in looking if network is not None)
+        marks = {"random_features": True} if is_random else {}
         return {
             **marks,
             "scale": self.config.scale,

@@ -22,7 +22,7 @@ SIMILARITY = ("similarity",)
 
 def takes_references(pl_module: pl.LightningModule) -> bool:
     """Whether what is evaluated looks for textures in reference images."""
-    return getattr(pl_module, "matching", None) is not None
+    return pl_module.stages.matching is not None  # type: ignore[union-attr]
 
 
 class Evaluation(pl.Callback):

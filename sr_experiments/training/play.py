@@ -20,9 +20,17 @@ from sr_experiments.training.terms import Batch, Terms, Values, mean_values
 class Backend(Protocol):
     """How a backward pass and an optimizer's step are done, and what other processes there are."""
 
-    world_size: int
-    scales_gradients: bool  # fp16: a scaler finds by itself gradients that are not finite, and must see them
-    last_good: str | None  # the checkpoint that was written last
+    @property
+    def world_size(self) -> int:
+        """The number of processes."""
+
+    @property
+    def scales_gradients(self) -> bool:
+        """Whether a scaler (fp16) finds by itself gradients that are not finite; it must see them."""
+
+    @property
+    def last_good(self) -> str | None:
+        """The checkpoint that was written last."""
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of `loss`."""
@@ -71,17 +79,17 @@ class UnderLightning:
         self.before: Callable[[Player], None] | None = None
 
     @property
-    def world_size(self) -> int:  # type: ignore[override]
+    def world_size(self) -> int:
         """The number of processes."""
         return self.module.trainer.world_size
 
     @property
-    def scales_gradients(self) -> bool:  # type: ignore[override]
+    def scales_gradients(self) -> bool:
         """Whether a scaler looks after gradients (16-mixed)."""
         return getattr(self.module.trainer.precision_plugin, "scaler", None) is not None
 
     @property
-    def last_good(self) -> str | None:  # type: ignore[override]
+    def last_good(self) -> str | None:
         """The checkpoint that was written last."""
         return getattr(self.module.trainer.checkpoint_callback, "last_saved", None)
 
@@ -106,7 +114,7 @@ class UnderLightning:
         """The mean of `values` over all processes."""
         if self.world_size == 1:
             return values
-        return self.module.trainer.strategy.reduce(values, reduce_op="mean")  # type: ignore[return-value]
+        return self.module.trainer.strategy.reduce(values, reduce_op="mean")
 
     def gather(self, values: Tensor) -> Tensor:
         """The `values` of all processes, in the order of the batch."""
@@ -180,7 +188,7 @@ class Play:
         return {name: loss.detach(), **{key: term.value for key, term in terms.items()}}
 
     def _average_gradients(self, player: Player) -> None:
-        """Give every process the mean of the gradients of a player that DDP, which finds it frozen, knows nothing of."""
+        """Give every process the mean of the gradients of a player that is frozen between, and so unknown to DDP."""
         if self.backend.world_size == 1:
             return
         gradients = player.gradients()

@@ -19,7 +19,7 @@ import sr_experiments.commands.eval
 import sr_experiments.commands.train
 from sr_experiments.app.command import compose_config
 from sr_experiments.app.config import check_config, conf_dir, nearest, shipped_targets, walk_targets
-from sr_experiments.commands.train import build
+from sr_experiments.app.run import build
 from sr_experiments.data.images import write_png
 from sr_experiments.errors import UserError
 from sr_experiments.sweeps import grid, settings

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from sr_experiments.app.command import compose_config
+from sr_experiments.app.run import Run, build
 from sr_experiments.callbacks.pictures import BestAndWorst, CropsOverTime, spacing
-from sr_experiments.commands.train import Run, build
 from sr_experiments.data.images import write_png
 from sr_experiments.errors import UserError
 from tests.harness import TINY, train

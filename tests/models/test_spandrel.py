@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sr_experiments.app.command import compose_config, find_user_error
+from sr_experiments.app.run import build
 from sr_experiments.app.trained import load_published, load_trained
-from sr_experiments.commands.train import build
 from sr_experiments.commands.upscale import main as upscale
 from sr_experiments.data.images import read_image, write_png
 from sr_experiments.errors import UserError

@@ -64,7 +64,7 @@ class Adversarial(Supervised):
         """The terms of the generator's loss: in a warm start that of pixels alone, else with the adversarial one."""
         sr, game = batch["sr"], self.critic.game
         if game.is_warm_up(play.step):
-            warm = F.l1_loss(sr, batch.get("target", batch["hr"]))
+            warm = F.l1_loss(sr, batch["target"] if "target" in batch else batch["hr"])
             terms = {"warm_up": Term(warm.detach(), warm)}
         else:
             terms = {**self.image_terms(batch, play.step), **self.critic.generator_terms(sr, batch["hr"], play)}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sr_experiments.errors import UserError
 from sr_experiments.models.scales import check_scales
@@ -77,7 +77,7 @@ class SeveralScales(nn.Module):
             elif each != int(each) and not getattr(network, "real_scales", False):
                 raise UserError(f"{name} enlarges by whole numbers, not by {each:g} of scales: use model=meta_rdn.")
         if scale not in self.scales:
-            raise UserError(f"scale={scale}, at which is validated and tested, is not among scales=[{listed}].")
+            raise UserError(f"scale={scale:g}, at which is validated and tested, is not among scales=[{listed}].")
 
     def draw(self, step: int, hr_size: int) -> tuple[int, int, int]:
         """Which of the scales the update after `step` others has, and where in HR crops of `hr_size` its windows lie.
