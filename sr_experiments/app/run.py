@@ -114,6 +114,8 @@ class Run:
         made_with = {"choices": choices(), "environment": environment(), "versions": versions()}
         for logger in self.trainer.loggers:
             logger.log_hyperparams({**config, **made_with})
+        if self.module.recipe.per_image:
+            return  # it is the test that trains
         with interruptible():
             self.trainer.fit(self.module, datamodule=self.datamodule, ckpt_path=resume, weights_only=True)
             checkpoints = self.trainer.checkpoint_callback
@@ -127,7 +129,9 @@ class Run:
             return {}
         from sr_experiments.callbacks.evaluation import Evaluation
 
-        path = folder / "checkpoints" / f"{self.config.test_checkpoint}.ckpt"
+        path = None
+        if not self.module.recipe.per_image:
+            path = folder / "checkpoints" / f"{self.config.test_checkpoint}.ckpt"
         with interruptible():
             self.trainer.test(self.module, datamodule=self.datamodule, ckpt_path=path, weights_only=True, verbose=False)
         (evaluation,) = [c for c in self.trainer.callbacks if isinstance(c, Evaluation)]  # type: ignore[attr-defined]

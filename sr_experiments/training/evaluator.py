@@ -22,7 +22,7 @@ class Evaluator(pl.LightningModule):
 
     def __init__(self, network: nn.Module, stages: Stages) -> None:
         super().__init__()
-        self.network = network
+        self.network = network.to(memory_format=stages.memory_format)
         self.stages = stages
 
     @property

@@ -128,6 +128,11 @@ class Player(nn.Module):
             self.optimizer.param_groups[1]["lr"] *= self.last_layer_rate
         self.schedule = None if self.make_schedule is None else self.make_schedule(self.optimizer)
 
+    def step_schedule(self) -> None:
+        """Go on to the learning rate of the next update, where there is no Trainer to do it."""
+        if self.schedule is not None:
+            self.schedule.step()
+
     @contextmanager
     def learning(self) -> Iterator[None]:
         """Let a network that is frozen otherwise have gradients, and take them away again."""

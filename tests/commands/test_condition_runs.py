@@ -198,7 +198,7 @@ def test_a_resumed_run_goes_on_with_its_pool_of_pairs(tmp_path: Path) -> None:
     assert losses[0][2] != losses[1][2]
     # A checkpoint without it can be gone on from, and with a pool of another size cannot.
     fit(tmp_path / "none", *POOL, "trainer.max_steps=7", resume=True)
-    with pytest.raises(UserError, match=r"go on with the same training\.pair_pool"):
+    with pytest.raises(UserError, match=r"go on with the same training\.stages\.pool\.pairs"):
         fit(tmp_path / "parts", *POOL, "training.stages.pool.pairs=9", "trainer.max_steps=7", resume=True)
 
 

@@ -172,5 +172,7 @@ def test_clips_by_value_or_by_what_the_learning_rate_makes_of_it(
     instantiate(config.data)
     start = instantiate(config.training).recipe.player.network.state_dict()
     _, module, _ = fit(config, 1)
-    moved = torch.cat([(module.recipe.player.network.state_dict()[name] - value).flatten() for name, value in start.items()]).abs()
+    moved = torch.cat(
+        [(module.recipe.player.network.state_dict()[name] - value).flatten() for name, value in start.items()]
+    ).abs()
     assert moved.max().item() == pytest.approx(0.5 * limit, rel=1e-4)

@@ -58,18 +58,26 @@ class Adversarial(Supervised):
             return self.terms(batch, play)
 
         values = play.learn(self.player, parts, generator_terms)
-        return {**values, **self.critic.update(shown, play)}
+        return {**values, **self.answer(shown, play)}
+
+    def answer(self, shown: list[Batch], play: Play) -> Values:
+        """Update the discriminator on what the generator made of every part: `hr`, `sr` (detached) and `key`."""
+        return self.critic.update(shown, play)
 
     def terms(self, batch: Batch, play: Play) -> Terms:
-        """The terms of the generator's loss: in a warm start that of pixels alone, else with the adversarial one."""
-        sr, game = batch["sr"], self.critic.game
-        if game.is_warm_up(play.step):
+        """The terms of the generator's loss, in a warm start that of pixels alone, and their shares where logged."""
+        sr = batch["sr"]
+        if self.critic.game.is_warm_up(play.step):
             warm = F.l1_loss(sr, batch["target"] if "target" in batch else batch["hr"])
             terms = {"warm_up": Term(warm.detach(), warm)}
         else:
-            terms = {**self.image_terms(batch, play.step), **self.critic.generator_terms(sr, batch["hr"], play)}
-            terms = terms or {"none": Term(sr.new_zeros(()), 0.0 * sr.sum())}
+            terms = self.generator_terms(batch, play) or {"none": Term(sr.new_zeros(()), 0.0 * sr.sum())}
         return {**terms, **self.shares(sr, terms, play)}
+
+    def generator_terms(self, batch: Batch, play: Play) -> Terms:
+        """The terms of the weighted sum, and what the discriminator thinks of SR."""
+        adversarial = self.critic.generator_terms(batch["sr"], batch["hr"], play)
+        return {**self.image_terms(batch, play.step), **adversarial}
 
     def facts(self, step: int) -> dict[str, float]:
         """Also the weight of the adversarial term."""

@@ -29,7 +29,7 @@ class Stages(nn.ModuleDict):
 
     def __init__(self, channels_last: bool = True, **stages: nn.Module | None) -> None:
         super().__init__({name: stage for name, stage in stages.items() if stage is not None})
-        self.channels_last = channels_last
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def forward(self, batch: Batch, step: int) -> Batch:
         """Prepare a batch of the loader for the update after `step` others, or for an evaluation."""
@@ -40,12 +40,13 @@ class Stages(nn.ModuleDict):
 
     def to_image(self, pixels: Tensor) -> Tensor:
         """(B, C, H, W) uint8 -> float32 in [0, 1]."""
-        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
-        return (pixels.float() / 255).contiguous(memory_format=memory_format)
+        return (pixels.float() / 255).contiguous(memory_format=self.memory_format)
 
     def ending_for(self, network: nn.Module) -> Stages:
         """These stages and those that a network asks for: one on luma learns from luma."""
-        return Stages(self.channels_last, **dict(self.items()), luma=Luma()) if is_on_luma(network) else self
+        if is_on_luma(network):
+            self["luma"] = Luma()
+        return self
 
     @property
     def degradation(self) -> nn.Module:
