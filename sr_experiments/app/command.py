@@ -28,6 +28,7 @@ from sr_experiments.app.config import conf_dir, dotted_keys, nearest
 from sr_experiments.app.listing import register_listing
 from sr_experiments.app.naming import register_names
 from sr_experiments.errors import ProcessError, UserError
+from sr_experiments.runs.moved import todays_key
 
 register_names()
 register_listing()
@@ -145,6 +146,9 @@ def explain(error: BaseException, config_name: str) -> str | None:
     if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigAttributeError | ConfigKeyError):
         named = re.search(r"'([^']+)'", str(error))
         if named:
+            moved = todays_key(named[1])
+            if moved is not None:
+                return f"There is no key {named[1]} any more: it is now {moved}."
             known = _known_keys(config_name) - {named[1]}
             return f"There is no key {named[1]}.{nearest(named[1], known)} `--help` lists the groups and options."
     if isinstance(error, InterpolationKeyError):

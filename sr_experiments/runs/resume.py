@@ -10,16 +10,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from sr_experiments.app.trained import find_checkpoint
 from sr_experiments.errors import UserError
+from sr_experiments.runs.moved import with_first_keys
 
 # What may differ between a run and its continuation: how it came about, not what it does.
 NOT_IDENTITY = ("resume", "sweep", "dry_run")
 
 
 def identity(config: DictConfig) -> str:
-    """What a run is: a digest of its composed config, whatever the clock says."""
+    """What a run is: a digest of its composed config, whatever the clock and the age of its keys."""
     container = OmegaConf.to_container(config, resolve=False)
     assert isinstance(container, dict)
-    kept = {key: value for key, value in container.items() if key not in NOT_IDENTITY}
+    kept = {str(key): value for key, value in container.items() if key not in NOT_IDENTITY}
+    kept = with_first_keys(kept)
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
 
 
