@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -19,19 +18,16 @@ if TYPE_CHECKING:
 
 def evaluate(config: DictConfig) -> None:
     """One evaluation, in processes of its own where it takes several."""
-    from hydra.core.hydra_config import HydraConfig
-
+    from sr_experiments.app.processes import check_shared_folder, run_in_workers
     from sr_experiments.processes.preemption import Preemption
-    from sr_experiments.processes.start import check_shared_folder, run_workers, workers_wanted
+    from sr_experiments.processes.start import workers_wanted
 
     preemption = Preemption()
     with preemption.listening():
         check_shared_folder()
         workers = workers_wanted(config.trainer)
         if workers:
-            run_workers(
-                "sr_experiments.app.evaluate:evaluate", Path(HydraConfig.get().runtime.output_dir), workers, preemption
-            )
+            run_in_workers("evaluation", workers, preemption)
         else:
             evaluate_here(config, preemption)
 

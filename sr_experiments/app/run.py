@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sr_experiments.errors import Preempted, UserError
+from sr_experiments.processes.interrupt import interruptible
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -27,9 +26,10 @@ def train(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from sr_experiments.app.command import added_keys
+    from sr_experiments.app.processes import check_shared_folder, run_in_workers
     from sr_experiments.app.trainer import check_run
     from sr_experiments.processes.preemption import Preemption
-    from sr_experiments.processes.start import check_shared_folder, run_workers, workers_wanted
+    from sr_experiments.processes.start import workers_wanted
     from sr_experiments.runs.results import clear_results, write_failure
     from sr_experiments.runs.resume import checkpoint_to_resume
 
@@ -43,7 +43,7 @@ def train(config: DictConfig) -> None:
         clear_results(folder)
         try:
             if workers:
-                run_workers("sr_experiments.app.run:train", folder, workers, preemption)
+                run_in_workers("training", workers, preemption)
             else:
                 train_here(config, folder, resume, preemption)
         except BaseException as error:
@@ -196,18 +196,6 @@ def build(config: DictConfig, callbacks: Sequence[pl.Callback] = (), resume: Pat
     if len(getattr(network, "scales", ())) > 1:
         expect_unused_parameters(trainer)  # those of the scales that an update does not have
     return Run(config, trainer, module, datamodule, protocol)
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let Ctrl-C be Ctrl-C: Lightning makes exit code 1 of it, and shuts its ears to the next one."""
-    try:
-        yield
-    except SystemExit as error:
-        if not isinstance(error.__context__, KeyboardInterrupt):
-            raise
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        raise KeyboardInterrupt from None
 
 
 def _with_several_scales(config: DictConfig) -> DictConfig:

@@ -13,10 +13,10 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from sr_experiments.app.command import find_user_error
 from sr_experiments.app.config import check_targets, shipped_targets
-from sr_experiments.errors import UserError
+from sr_experiments.errors import UserError, find_user_error
 from sr_experiments.models.weights import load_weights, network_state, read_checkpoint
+from sr_experiments.runs.resume import find_checkpoint
 
 if TYPE_CHECKING:
     from sr_experiments.matching import Matching
@@ -40,23 +40,6 @@ def portable_config(config: DictConfig) -> dict[str, Any]:
         key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         for key, value in values.items()
     }
-
-
-def find_checkpoint(path: str | Path) -> Path:
-    """The checkpoint file that `path` means: the file itself, or `last.ckpt` of a run folder.
-
-    Raises:
-        UserError: there is none.
-    """
-    path = Path(path)
-    if path.is_dir():
-        inside = path / "checkpoints" / "last.ckpt"
-        if not inside.is_file():
-            raise UserError(f"{path} is not a run folder with a checkpoint: {inside} does not exist.")
-        return inside
-    if not path.is_file():
-        raise UserError(f"There is no checkpoint {path}: give a run folder or a .ckpt file.")
-    return path
 
 
 def read_run_config(checkpoint_path: Path, checkpoint: dict[str, Any]) -> tuple[dict[str, Any], str]:

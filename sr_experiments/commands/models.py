@@ -125,7 +125,8 @@ def overview(
     from rich.console import Console
     from rich.progress import track
 
-    from sr_experiments.app.config import conf_dir, nearest
+    from sr_experiments.app.config import conf_dir
+    from sr_experiments.errors import nearest
 
     known = sorted(file.stem for file in (conf_dir() / "model").glob("*.yaml"))
     for name in names:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from sr_experiments.errors import exit_with_message
 
@@ -17,9 +16,11 @@ def main() -> int:
 
 def _main() -> int:
     from sr_experiments.app.command import run_app
+    from sr_experiments.app.resume import folder_to_continue
     from sr_experiments.app.run import train
+    from sr_experiments.sweeps.job import run_in_sweep
 
-    folder = _folder_to_continue(sys.argv[1:])
+    folder = folder_to_continue(CONFIG, sys.argv[1:])
     if folder is not None:
         from sr_experiments.runs.resume import is_finished
 
@@ -28,26 +29,7 @@ def _main() -> int:
             return 0
         print(f"Continuing {folder}")
         sys.argv.append(f"hydra.run.dir={folder}")
-    return run_app(CONFIG, train)
-
-
-def _folder_to_continue(arguments: list[str]) -> Path | None:
-    """The folder of an earlier run with the same config, where the command says `resume=auto`."""
-    from sr_experiments.app.command import compose_config, option_value, overrides_of
-
-    is_single_run = not {"-m", "--multirun", "-h", "--help", "-c", "--cfg", "--info"} & set(arguments)
-    is_single_run = is_single_run and option_value(arguments, "sweep") in (None, "null")
-    if option_value(arguments, "resume") != "auto" or not is_single_run or option_value(arguments, "hydra.run.dir"):
-        return None
-    from hydra.errors import HydraException
-
-    from sr_experiments.runs.resume import find_run
-
-    try:
-        config = compose_config(CONFIG, overrides_of(arguments))
-    except (HydraException, ValueError):
-        return None  # the app itself is about to say what is wrong
-    return find_run(config, Path(config.paths.output_root).expanduser().resolve())
+    return run_app(CONFIG, train, run_in_sweep)
 
 
 if __name__ == "__main__":

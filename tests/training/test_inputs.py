@@ -12,12 +12,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from sr_experiments.app.command import compose_config, find_user_error
+from sr_experiments.app.command import compose_config
 from sr_experiments.app.run import build
 from sr_experiments.data.images import write_png
 from sr_experiments.degradations import Bicubic, BlurNoise, RealEsrgan
 from sr_experiments.degradations.real_esrgan import sharpened
-from sr_experiments.errors import UserError
+from sr_experiments.errors import UserError, find_user_error
 from sr_experiments.losses import L1, WeightedSum
 from sr_experiments.models.sft_gan import SFTGAN
 from sr_experiments.training.checks import check_data

@@ -12,11 +12,11 @@ import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
-from sr_experiments.app.command import compose_config, find_user_error
+from sr_experiments.app.command import compose_config
 from sr_experiments.app.config import check_config
 from sr_experiments.app.run import build
 from sr_experiments.callbacks.checkpoints import Checkpoints
-from sr_experiments.errors import UserError
+from sr_experiments.errors import UserError, find_user_error
 from sr_experiments.training.module import Training
 from sr_experiments.training.recipes.adversarial import Adversarial
 from sr_experiments.training.recipes.supervised import Supervised
