@@ -173,6 +173,7 @@ def build(config: DictConfig, callbacks: Sequence[pl.Callback] = (), resume: Pat
     from hydra.utils import instantiate
 
     from sr_experiments.app.trainer import expect_unused_parameters, make_trainer
+    from sr_experiments.models.traits import traits
     from sr_experiments.training.checks import check_data
 
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -184,16 +185,16 @@ def build(config: DictConfig, callbacks: Sequence[pl.Callback] = (), resume: Pat
     check_data(network, module.stages, datamodule, module.accumulate_grad_batches)
     if config.init_from is not None:
         _initialise(module, config.init_from)
-    elif getattr(network, "freeze_content", False) and resume is None:
+    elif traits(network).needs_first_stage and resume is None:
         raise UserError(
             "model.freeze_content=true keeps a content extractor as it was trained before: give that training with "
             "init_from=RUN_OR_CKPT (of experiment=srntt_content)."
         )
-    elif getattr(network, "needs_weights", False):
+    elif traits(network).needs_weights:
         raise UserError(f"{type(network).__name__} is the network of its weights: give them, init_from=FILE.")
     protocol = instantiate(config.metrics)
     trainer = make_trainer(config, callbacks)
-    if len(getattr(network, "scales", ())) > 1:
+    if len(traits(network).scales) > 1:
         expect_unused_parameters(trainer)  # those of the scales that an update does not have
     return Run(config, trainer, module, datamodule, protocol)
 

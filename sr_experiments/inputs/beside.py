@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from sr_experiments.models.traits import traits
+
 
 def side_inputs(network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
     """What a network takes beside LR, out of a prepared batch.
@@ -18,7 +20,8 @@ def side_inputs(network: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         Name of an argument of the network's `forward` -> its value.
     """
-    if getattr(network, "takes_references", False):
+    said = traits(network)
+    if said.takes_references:
         return {"maps": batch["maps"], "similarity": batch["similarity"]}
-    given = {name: batch[name] for name in getattr(network, "extra_inputs", ())}
+    given = {name: batch[name] for name in said.inputs}
     return {**given, "scale": batch["scale"]} if "scale" in batch else given

@@ -14,6 +14,7 @@ from sr_experiments.degradations import Degradation
 from sr_experiments.errors import UserError
 from sr_experiments.inference import colour
 from sr_experiments.losses import WeightedSum
+from sr_experiments.models.traits import traits
 from sr_experiments.training.stages.scales import SeveralScales
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def check_parts(recipe: Recipe, stages: Stages) -> None:
 def check_matching(network: nn.Module, stages: Stages) -> None:
     """Refuse a network that takes references without a matching, or a matching that no network takes."""
     name = type(network).__name__
-    takes_references = getattr(network, "takes_references", False)
+    takes_references = traits(network).takes_references
     if takes_references and stages.matching is None:
         raise UserError(f"{name} needs textures of a reference: choose a matching, matching=vgg19.")
     if stages.matching is not None and not takes_references:
@@ -57,7 +58,7 @@ def _check_loss(loss: WeightedSum, network: nn.Module, trains_discriminator: boo
     if loss.adversarial is not None and not trains_discriminator:
         raise UserError("training=supervised has no use for the adversarial part of this loss: use another loss.")
     of_outputs = loss.terms_that_take("outputs")
-    if of_outputs and not hasattr(network, "outputs"):
+    if of_outputs and not traits(network).makes_outputs:
         raise UserError(
             f"The loss term {of_outputs[0]} looks at the images that a network makes on its way, and "
             f"{type(network).__name__} makes none: choose another loss, or model={' | '.join(WITH_OUTPUTS)}."
@@ -115,7 +116,7 @@ def check_data(network: nn.Module, stages: Stages, data: SRDataModule, parts: in
 
 
 def _inputs(network: nn.Module) -> tuple[str, ...]:
-    return tuple(getattr(network, "extra_inputs", ()))
+    return tuple(name for name in traits(network).inputs if name != "textures")
 
 
 def _told(degradation: nn.Module) -> Mapping[str, Any]:

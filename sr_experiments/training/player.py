@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sr_experiments.errors import UserError
+from sr_experiments.models.traits import traits
 from sr_experiments.models.weights import load_weights
 from sr_experiments.training.clipping import check_algorithm, clip_gradients
 
@@ -58,7 +59,7 @@ class Player(nn.Module):
         check_algorithm(gradient_clip_algorithm)
         if ema_decay is not None and not 0 < ema_decay < 1:
             raise UserError(f"ema_decay={ema_decay} must lie between 0 and 1 (0.999 is usual), or be null.")
-        if last_layer_rate <= 0 or (last_layer_rate != 1 and not hasattr(network, "last_layer")):
+        if last_layer_rate <= 0 or (last_layer_rate != 1 and not traits(network).names_last_layer):
             raise UserError(
                 f"training.recipe.player.last_layer_rate={last_layer_rate} must be above 0, and other than 1 only for "
                 f"networks that name their last layer, as SRCNN, FSRCNN and ESPCN; {type(network).__name__} learns at "
@@ -82,7 +83,7 @@ class Player(nn.Module):
             self.average = AveragedModel(network, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
         if compile:
             network.compile()
-            if hasattr(network, "outputs"):
+            if traits(network).makes_outputs:
                 network.outputs = torch.compile(network.outputs)  # type: ignore[arg-type, assignment]
         self.optimizer: Optimizer | None = None
         self.schedule: LRScheduler | None = None
@@ -122,7 +123,9 @@ class Player(nn.Module):
         if self.last_layer_rate == 1:
             self.optimizer = self.make_optimizer(parameters, **options)
         else:
-            last = set(self.network.last_layer.parameters())  # type: ignore[union-attr]
+            last_layer = traits(self.network).last_layer
+            assert last_layer is not None
+            last = set(last_layer.parameters())
             groups = [{"params": [p for p in parameters if (p in last) is is_last]} for is_last in (False, True)]
             self.optimizer = self.make_optimizer(groups, **options)
             self.optimizer.param_groups[1]["lr"] *= self.last_layer_rate
@@ -169,7 +172,8 @@ class Player(nn.Module):
         Raises:
             UserError: they do not fit.
         """
-        if hasattr(self.network, "begin_from"):
-            state = self.network.begin_from(state)  # type: ignore[operator]
+        begin_from = traits(self.network).begin_from
+        if begin_from is not None:
+            state = begin_from(state)
         for network in (self.network,) if self.average is None else (self.network, self.average.module):
             load_weights(network, state, source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import nn
 
 from sr_experiments.errors import UserError
 from sr_experiments.models.scales import check_scales
+from sr_experiments.models.traits import traits
 from sr_experiments.training.terms import Batch, full_precision
 
 _SCALE = 2  # a stream of random numbers beside those of the sampler
@@ -61,20 +61,21 @@ class SeveralScales(nn.Module):
             UserError: it is not so.
         """
         name, listed = type(network).__name__, ",".join(f"{each:g}" for each in self.scales)
-        if "scale" not in inspect.signature(network.forward).parameters:
+        if not traits(network).takes_scale:
             raise UserError(
                 f"{name} has one enlargement, so that scales=[{listed}] cannot be trained in one network: set "
                 f"scales=null, or choose model={' | '.join(FOR_SEVERAL_SCALES)}."
             )
-        possible = getattr(network, "possible_scales", None)
+        said = traits(network)
+        possible = said.possible_scales
         for each in self.scales:
-            if hasattr(network, "scales"):
-                check_scales(each, network.scales, name)  # type: ignore[arg-type]
+            if said.scales:
+                check_scales(each, said.scales, name)  # type: ignore[arg-type]
             elif possible is not None and each not in possible:
                 raise UserError(
                     f"{name} cannot enlarge by {each:g} of scales=[{listed}]: use {', '.join(map(str, possible))}."
                 )
-            elif each != int(each) and not getattr(network, "real_scales", False):
+            elif each != int(each) and not said.real_scales:
                 raise UserError(f"{name} enlarges by whole numbers, not by {each:g} of scales: use model=meta_rdn.")
         if scale not in self.scales:
             raise UserError(f"scale={scale:g}, at which is validated and tested, is not among scales=[{listed}].")
