@@ -69,12 +69,13 @@ def evaluate_here(config: DictConfig, preemption: Preemption) -> None:
         "parameters": sum(p.numel() for p in trained.network.parameters()),
         "steps": trained.step,
         "test": evaluation.results,
+        "higher_is_better": evaluation.scores.higher_is_better,
         "seconds": round(time.monotonic() - started, 1),
         "versions": versions(),
     }
     if trainer.is_global_zero:
         path = write_results(HydraConfig.get().runtime.output_dir, results)
-        print_table(results["test"], results["protocol"])
+        print_table(results["test"], results["protocol"], results["higher_is_better"])
         print(f"Results: {path}")
 
 

@@ -79,9 +79,10 @@ def train_here(config: DictConfig, folder: Path, resume: Path | None, preemption
         "seconds": round(time.monotonic() - started, 1),
         "versions": versions(),
         "test": test,
+        "higher_is_better": run.higher_is_better,
     }
     path = write_results(folder, results)
-    print_table(test, results["protocol"])
+    print_table(test, results["protocol"], results["higher_is_better"])
     print(f"Results: {path}")
 
 
@@ -136,6 +137,14 @@ class Run:
             self.trainer.test(self.module, datamodule=self.datamodule, ckpt_path=path, weights_only=True, verbose=False)
         (evaluation,) = [c for c in self.trainer.callbacks if isinstance(c, Evaluation)]  # type: ignore[attr-defined]
         return evaluation.results
+
+    @property
+    def higher_is_better(self) -> dict[str, bool]:
+        """Name of a score beside the protocol's -> whether more of it is better."""
+        from sr_experiments.callbacks.evaluation import Evaluation
+
+        found = [c for c in self.trainer.callbacks if isinstance(c, Evaluation)]  # type: ignore[attr-defined]
+        return found[0].scores.higher_is_better if found else {}
 
     def facts(self) -> dict[str, Any]:
         """What is known about the run however it ended."""

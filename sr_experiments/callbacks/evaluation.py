@@ -25,6 +25,11 @@ def takes_references(pl_module: pl.LightningModule) -> bool:
     return pl_module.stages.matching is not None  # type: ignore[union-attr]
 
 
+def is_part(limit: float) -> bool:
+    """Whether `trainer.limit_*_batches` leaves images out: 1.0 is all of them, and the whole number 1 is one image."""
+    return isinstance(limit, int) or limit != 1.0
+
+
 class Evaluation(pl.Callback):
     """Measures under one protocol: `val/SET/psnr` while training, a whole table with the bicubic baseline in the test.
 
@@ -60,6 +65,9 @@ class Evaluation(pl.Callback):
         strategy.barrier("weights of scores")
         if trainer.local_rank != 0:
             self.scores.load(strategy.root_device)
+        for logger in trainer.loggers:
+            if hasattr(logger, "higher_is_better"):
+                logger.higher_is_better = self.scores.higher_is_better
         self.scores.settle(lambda mine: bool(strategy.reduce_boolean_decision(mine, all=True)))
 
     def start(self, trainer: pl.Trainer, loaders: Any, limit: float, names: tuple[str, ...]) -> None:
@@ -68,7 +76,7 @@ class Evaluation(pl.Callback):
         dtype = torch.float32 if device.type == "mps" else torch.float64
         counts = [len(loader.dataset) for loader in loaders or []]
         self.tables = [
-            ImageScores(count, names=names, partial=limit != 1.0, dtype=dtype).to(device) for count in counts
+            ImageScores(count, names=names, partial=is_part(limit), dtype=dtype).to(device) for count in counts
         ]
         self.patches = [(PatchFeatures(), PatchFeatures()) for _ in counts]
 

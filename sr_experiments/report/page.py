@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
-from sr_experiments.metrics.directions import higher_is_better
+from sr_experiments.metrics.directions import higher_is_better, own_directions
 from sr_experiments.report.curves import short
 from sr_experiments.report.pictures import compare_images, write_anchors
 from sr_experiments.report.read import Run, flat
@@ -60,7 +60,7 @@ def build_page(runs: Sequence[Run], notes: Sequence[str], path: Path, title: str
             "title": title,
             "notes": [*notes, *_notes(runs, groups, rows), *_picture_notes(pictures)],
             "columns": [{"key": key, "name": name} for key, name in short_names(columns).items()],
-            "metrics": _metrics(rows),
+            "metrics": _metrics(rows, runs),
             "groups": [group.label for group in groups],
             "rows": [_row(row, runs) for row in rows],
             "runs": [_run(run, rows, group_of[place], row_of[place], path, axes) for place, run in enumerate(runs)],
@@ -138,7 +138,7 @@ def _link(file: Path, page: Path) -> str:
         return file.resolve().as_uri()
 
 
-def _metrics(rows: Sequence[Row]) -> dict[str, Any]:
+def _metrics(rows: Sequence[Row], runs: Sequence[Run]) -> dict[str, Any]:
     """Every metric that any row has a number for: `better` is 1 where more is better, -1 where less is, else 0."""
     names = dict.fromkeys(
         metric
@@ -147,8 +147,11 @@ def _metrics(rows: Sequence[Row]) -> dict[str, Any]:
         for metric, value in numbers["mean"].items()
         if value is not None
     )
-    direction = {True: 1, False: -1, None: 0}
-    return {name: {"better": direction[higher_is_better(name)], "digits": 2 if "psnr" in name else 4} for name in names}
+    own = {name: better for run in runs for name, better in own_directions(run.results).items()}
+    number = {True: 1, False: -1, None: 0}
+    return {
+        name: {"better": number[higher_is_better(name, own)], "digits": 2 if "psnr" in name else 4} for name in names
+    }
 
 
 def _row(row: Row, runs: Sequence[Run]) -> dict[str, Any]:

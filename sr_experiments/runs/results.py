@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -101,7 +102,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def print_table(test: dict[str, Any], protocol: dict[str, Any]) -> None:
+def print_table(test: dict[str, Any], protocol: dict[str, Any], directions: Mapping[str, bool] | None = None) -> None:
     """Print a table a set: every image, bicubic against the network, further scores of the network, and the means.
 
     Columns for which the terminal is too narrow go into further tables below. A score that is not there is a dash; why
@@ -110,7 +111,7 @@ def print_table(test: dict[str, Any], protocol: dict[str, Any]) -> None:
     console = Console()
     for name, of in test.items():
         title = f"{name} (protocol {protocol['channel']}, border {protocol['border']})"
-        for columns in _fitting(_columns(of), of, console.width):
+        for columns in _fitting(_columns(of, directions or {}), of, console.width):
             console.print(_table(title, columns, of))
             title = f"{name}, continued"
     reasons = {score: reason for of in test.values() for score, reason in of.get("unavailable", {}).items()}
@@ -133,7 +134,7 @@ class _Column:
         return max(len(line) for line in lines) + 3
 
 
-def _columns(of: dict[str, Any]) -> list[_Column]:
+def _columns(of: dict[str, Any], directions: Mapping[str, bool]) -> list[_Column]:
     rows, bicubic = list(of["images"].values()), of["bicubic"]
     columns = []
     for score in Protocol.metrics:
@@ -149,7 +150,7 @@ def _columns(of: dict[str, Any]) -> list[_Column]:
         cells = _cells(rows, score)
         if _is_number(of[score]) and set(cells) == {MISSING}:
             cells = [""] * len(rows)  # a number of the set, which no image has
-        arrow = {True: "↑", False: "↓", None: ""}[higher_is_better(score)]
+        arrow = {True: "↑", False: "↓", None: ""}[higher_is_better(score, directions)]
         baseline = _cell(score, bicubic[score]) if score in bicubic else ""
         whose = "network" if score in bicubic else ""
         columns.append(_Column(f"{whose}\n{score} {arrow}".rstrip(), cells, _cell(score, of[score]), baseline))
