@@ -18,6 +18,7 @@ from rich.table import Table
 from sr_experiments.errors import Preempted
 from sr_experiments.metrics.directions import higher_is_better
 from sr_experiments.metrics.protocol import Protocol
+from sr_experiments.pixels.atomic import replacing
 
 # How a score that is not there is printed.
 MISSING = "-"
@@ -48,17 +49,15 @@ def versions() -> dict[str, str]:
 def write_results(folder: str | Path, results: dict[str, Any]) -> Path:
     """Write `results.json` in one go: a reader finds the whole file or none.
 
-    Infinite and missing scores become null: JSON knows neither.
+    JSON knows no infinite numbers: an infinite PSNR becomes the text "inf". What is not a number becomes null.
     """
     return write_json(Path(folder) / "results.json", results)
 
 
-def write_json(path: Path, content: dict[str, Any]) -> Path:
+def write_json(path: Path, content: Mapping[str, Any]) -> Path:
     """Write a JSON file in one go: a reader finds the whole file, the old one, or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
-    partial.replace(path)
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return path
 
 
@@ -93,13 +92,20 @@ def is_first_process() -> bool:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return None if math.isnan(value) else str(value)
     return value
+
+
+def as_number(value: Any) -> float | None:
+    """A number as `write_json` wrote it, infinite ones among them; None for anything else."""
+    if value in ("inf", "-inf"):
+        return float(value)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def print_table(test: dict[str, Any], protocol: dict[str, Any], directions: Mapping[str, bool] | None = None) -> None:
