@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from sr_experiments.data.photos import Photo, some
 from sr_experiments.degradations import Degradation
 from sr_experiments.errors import UserError
 from sr_experiments.inference import colour
+from sr_experiments.inputs.base import Lists
+from sr_experiments.inputs.beside import inputs_of, stand_ins
 from sr_experiments.losses import WeightedSum
 from sr_experiments.models.traits import traits
 from sr_experiments.training.stages.scales import SeveralScales
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from sr_experiments.data.module import SRDataModule
     from sr_experiments.training.recipe import Recipe
     from sr_experiments.training.stages import Stages
-
-# Photographs with where they are from: those to train on, and those of every set.
-Lists = list[tuple[str, Sequence[Photo]]]
 
 
 def check_parts(recipe: Recipe, stages: Stages) -> None:
@@ -103,63 +100,21 @@ def check_data(network: nn.Module, stages: Stages, data: SRDataModule, parts: in
             f"scale={data.scale:g}: leave degradation.scale as it is, ${{scale}}."
         )
     to_train = data.train if parts and data.train is not None else ()
-    lists: Lists = [("data.train", to_train), *data.sets.items()]
-    for name in _inputs(network):
-        if name == "condition":
-            _check_conditions(network, lists)
-        else:
-            _check_told(name, network, degradation, lists)
+    photos: Lists = {"data.train": to_train, **data.sets}
+    said = traits(network)
+    for each in inputs_of(said):
+        each.check(said, degradation, photos)
     if to_train:
         _check_pool(network, stages, data, parts)
     if any(photo.lr is None for photo in to_train):
         _try(network, degradation, data)
 
 
-def _inputs(network: nn.Module) -> tuple[str, ...]:
-    return tuple(name for name in traits(network).inputs if name != "textures")
-
-
-def _told(degradation: nn.Module) -> Mapping[str, Any]:
-    """What a degradation tells a network about a sample; nothing if it is of a foreign kind."""
-    return degradation.extras(torch.zeros(1, dtype=torch.int64)) if isinstance(degradation, Degradation) else {}
-
-
-def _check_conditions(network: nn.Module, lists: Lists) -> None:
-    for name, photos in lists:
-        alone = [photo.name for photo in photos if photo.condition is None]
-        if alone:
-            remedy = (
-                "give data.train.condition=DIR with NAME.npy or NAME.png for each (data=folder)"
-                if name == "data.train"
-                else f"put NAME.npy or NAME.png for each into the folder {name}/condition, or choose other sets"
-            )
-            raise UserError(
-                f"{type(network).__name__} takes a condition, a map of classes, beside LR, and none belongs to "
-                f"{some(alone)} of {name}: {remedy}."
-            )
-
-
-def _check_told(name: str, network: nn.Module, degradation: nn.Module, lists: Lists) -> None:
-    who = type(network).__name__
-    if name not in _told(degradation):
-        raise UserError(
-            f"{who} takes a {name} beside LR, which the degradation {type(degradation).__name__} does not give: leave "
-            "the degradation to the model, or choose degradation=srmd."
-        )
-    for where, photos in lists:
-        stored = [photo.name for photo in photos if photo.lr is not None]
-        if stored:
-            raise UserError(
-                f"{who} must be told how LR was made, and of the stored LR images of {some(stored)} in {where} nobody "
-                "knows: choose photographs without LR images (of a set with both, data.sets=[SET/HR])."
-            )
-
-
 def _check_pool(network: nn.Module, stages: Stages, data: SRDataModule, parts: int) -> None:
     pool = stages.pair_pool
     if pool is None:
         return
-    if stages.matching is not None or data.references is not None or "condition" in _inputs(network):
+    if stages.matching is not None or data.references is not None or "condition" in traits(network).inputs:
         raise UserError(
             "training.stages.pool.pairs mixes pairs of HR and LR, which references and conditions would no longer "
             "belong to: leave it at null."
@@ -179,9 +134,12 @@ def _try(network: nn.Module, degradation: nn.Module, data: SRDataModule) -> None
             f"The degradation {type(degradation).__name__} makes {lr.shape[-1]}x{lr.shape[-2]} pixels of a crop of "
             f"{data.crop_size}x{data.crop_size}, not {expected}x{expected} as scale={data.scale} asks for."
         )
-    if not _inputs(network):
+    said = traits(network)
+    if not said.inputs or said.takes_references:
         return
-    given = {**_told(degradation), "condition": torch.zeros(1, data.classes, data.crop_size, data.crop_size)}
+    told = degradation.extras(key) if isinstance(degradation, Degradation) else {}
+    known = {**told, "condition": torch.zeros(1, data.classes, data.crop_size, data.crop_size)}
+    given = {**stand_ins(network, lr), **{name: value for name, value in known.items() if name in said.inputs}}
     was_training = network.training
-    network.eval().forward(lr, **{name: given[name] for name in _inputs(network)})  # past torch.compile
+    network.eval().forward(lr, **given)  # past torch.compile
     network.train(was_training)

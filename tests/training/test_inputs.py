@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -145,7 +146,8 @@ def test_a_set_without_conditions_is_named(compose: Compose, photos: Path) -> No
 class Seen(nn.Module):
     """Keeps what it was given beside LR."""
 
-    extra_inputs = ("degradation_map",)
+    inputs = ("degradation_map",)
+    input_channels = MappingProxyType({"degradation_map": 16})
     scale = 2
 
     def __init__(self) -> None:
