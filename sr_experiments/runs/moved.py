@@ -53,6 +53,9 @@ _REST: dict[str, Any] = {
     },
 }
 
+# Keys that have come since, with the value that means what was before.
+ADDED = {"model.noise": 0}
+
 # The function of an optimizer before -> its type now.
 OPTIMIZERS = {f"{_PART}optimizers.{type.lower()}": type for type in ("Adam", "AdamW", "SGD")}
 
@@ -88,6 +91,9 @@ def with_first_keys(config: dict[str, Any]) -> dict[str, Any]:
     The identity of a run is taken of this form, so that the runs and sweeps of before are found again.
     """
     config = {key: _optimizers(value, _first_optimizer) for key, value in config.items()}
+    for key, value in ADDED.items():
+        if _has(config, key) and _value(config, key) == value:
+            _take(config, key)
     today = config.get("training")
     names = {new: old for old, new in RECIPES.items()}
     if isinstance(today, dict) and isinstance(today.get("recipe"), dict) and today["recipe"].get("_target_") in names:
@@ -133,6 +139,12 @@ def _has(node: Any, key: str) -> bool:
             return False
         node = node[name]
     return True
+
+
+def _value(node: Any, key: str) -> Any:
+    for name in key.split("."):
+        node = node[name]
+    return node
 
 
 def _take(node: dict[str, Any], key: str) -> Any:
