@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 from sr_experiments.app.command import find_user_error
 from sr_experiments.app.config import check_targets, shipped_targets
 from sr_experiments.errors import UserError
+from sr_experiments.models.traits import traits
 from sr_experiments.models.weights import load_weights, network_state, read_checkpoint
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ class TrainedNetwork:
         from sr_experiments.losses import FeatureNetwork
         from sr_experiments.matching import Matching
 
-        name = type(self.network).__name__
-        if not getattr(self.network, "takes_references", False):
+        name = traits(self.network).name
+        if not traits(self.network).takes_references:
             if self.matching is not None:
                 raise UserError(f"{name} takes no references: leave the matching out with ~matching.")
             if feature_weights is not None:
@@ -177,7 +177,7 @@ def load_trained(path: str | Path, trust: Sequence[str] = (), scale: int | None 
         if not isinstance(network, nn.Module) or not isinstance(config["scale"], int):
             raise UserError(f"The config of {source} describes no network with a whole scale.")
         if scale not in (None, config["scale"]):
-            if "scale" not in inspect.signature(network.forward).parameters:
+            if not traits(network).takes_scale:
                 raise UserError(f"scale={scale} was asked for, but {path} enlarges by {config['scale']}.")
             for part in (config, config["model"], config["degradation"]):
                 part["scale"] = scale

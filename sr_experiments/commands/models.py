@@ -155,6 +155,7 @@ def _row(name: str, scale: float, published: dict[str, Any]) -> Row:
 
     from sr_experiments.app.command import compose_config, in_words
     from sr_experiments.inference import figures
+    from sr_experiments.models.traits import traits
 
     try:
         config = compose_config("train", [f"model={name}", f"scale={scale}"]).model
@@ -163,14 +164,15 @@ def _row(name: str, scale: float, published: dict[str, Any]) -> Row:
         network = instantiate(config).eval()
     except Exception as error:
         raise in_words(error, "train") from error
-    if getattr(network, "needs_weights", False):
+    said = traits(network)
+    if said.needs_weights:
         raise UserError("it is the network of its weights.")
     # The LR image of whole pixels that is nearest to the picture; at x3 it is too wide by a third of a pixel.
     height, width = round(HEIGHT / scale), round(WIDTH / scale)
     ratio = HEIGHT * WIDTH / (height * width * scale**2)
     return Row(
         name=name,
-        framework=network.framework,
+        framework=said.framework or "",
         parameters=figures.parameters(network),
         multiply_adds=round(figures.multiply_adds(shapes, height, width) * ratio),
         field=figures.receptive_field(network),

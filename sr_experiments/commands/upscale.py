@@ -123,8 +123,10 @@ def _told(trained: TrainedNetwork, blur: float | None, noise: float | None) -> d
     Raises:
         UserError: the network is not told such things, is told others, or was not trained for these.
     """
-    name = type(trained.network).__name__
-    if "degradation_map" not in getattr(trained.network, "extra_inputs", ()):
+    from sr_experiments.models.traits import traits
+
+    name = traits(trained.network).name
+    if "degradation_map" not in traits(trained.network).inputs:
         if blur is not None or noise is not None:
             raise UserError(f"{name} is not told how its images were made: leave --blur and --noise out.")
         return {}
@@ -158,9 +160,10 @@ def _conditions(
         UserError: the network takes none, none were given, or one is missing.
     """
     from sr_experiments.data.photos import condition_file
+    from sr_experiments.models.traits import traits
 
-    name = type(trained.network).__name__
-    if "condition" not in getattr(trained.network, "extra_inputs", ()):
+    name = traits(trained.network).name
+    if "condition" not in traits(trained.network).inputs:
         if folder is not None:
             raise UserError(f"{name} takes no condition: leave --condition out.")
         return {}

@@ -16,6 +16,7 @@ from sr_experiments.degradations import Degradation, bicubic_upsample
 from sr_experiments.errors import UserError
 from sr_experiments.losses import FeatureNetwork, LRConsistency, WeightedSum
 from sr_experiments.metrics.luma import luma
+from sr_experiments.models.traits import traits
 
 # What white has more than black, in luma and in colours.
 LUMA_RANGE, COLOUR_RANGE = 219, 255
@@ -27,7 +28,7 @@ def is_on_luma(network: nn.Module) -> bool:
     Raises:
         UserError: its channels are neither luma nor RGB.
     """
-    channels = getattr(network, "channels", 3)
+    channels = traits(network).channels
     if channels not in (1, 3):
         raise UserError(f"model.channels={channels} is neither of an image's: use 3 for RGB, or 1 for luma alone.")
     return channels == 1

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sr_experiments.errors import UserError
 from sr_experiments.models.blocks.attention import ChannelAttention
 from sr_experiments.models.blocks.basic import ShiftMean
+from sr_experiments.models.traits import traits
 
 # Convolutions that subtract and add the mean colour: EDSR-PyTorch's, and CARN-pytorch's.
 MEAN_SHIFTS = re.compile(r"(sub|add)_mean\.(?:shifter\.)?(weight|bias)")
@@ -74,7 +75,7 @@ def convert(network: nn.Module, state: Mapping[str, Tensor], layouts: Iterable[L
     if not layout.source:
         return Converted(dict(state), "")
     image_range = layout.image_range
-    shift = getattr(network, "subtract_mean", None)
+    shift = traits(network).subtract_mean
     if isinstance(shift, ShiftMean):
         image_range = _range_of_means(state, -shift.mean.flatten().cpu(), type(network).__name__) or image_range
         state = {name: value for name, value in state.items() if not MEAN_SHIFTS.fullmatch(name)}

@@ -49,7 +49,7 @@ class SFTGAN(nn.Module):
     """
 
     framework = "post"
-    extra_inputs = ("condition",)
+    extra_inputs = inputs = ("condition",)
 
     def __init__(
         self,
@@ -65,6 +65,7 @@ class SFTGAN(nn.Module):
         self.scale = scale
         self.channels = channels
         self.classes = classes
+        self.input_channels = {"condition": classes}
         wide = 4 * condition
         # The map has the size of the large image: the first convolution brings it to that of the small one.
         layers: list[nn.Module] = [nn.Conv2d(classes, wide, scale, stride=scale), nn.LeakyReLU(0.1)]

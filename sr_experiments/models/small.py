@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from sr_experiments.degradations import bicubic_upsample
@@ -23,6 +24,7 @@ class SmallResNet(nn.Module):
         blocks: number of residual blocks.
         block: makes a block of the trunk.
         activation: makes the activations of the blocks.
+        noise: channels of noise that it takes beside LR, to make one of many possible images; 0 for none.
 
     Raises:
         UserError: a fixed upsampler.
@@ -39,16 +41,19 @@ class SmallResNet(nn.Module):
         blocks: int = 12,
         block: BlockFactory = ResidualBlock,
         activation: ActivationFactory = relu,
+        noise: int = 0,
     ) -> None:
         super().__init__()
         self.scale = scale
         self.channels = channels
-        self.head = conv(channels, features)
+        self.inputs = ("noise",) if noise else ()
+        self.input_channels = {"noise": noise}
+        self.head = conv(channels + noise, features)
         body = [block(features, activation=activation) for _ in range(blocks)]
         self.body = nn.Sequential(*body, conv(features, features))
         self.upsample = require_learned(upsampler(channels=features, scale=scale, out_channels=channels), "SmallResNet")
 
-    def forward(self, lr: Tensor) -> Tensor:
-        """(B, channels, h, w) in [0, 1] -> (B, channels, scale * h, scale * w)."""
-        x = self.head(lr)
+    def forward(self, lr: Tensor, noise: Tensor | None = None) -> Tensor:
+        """(B, channels, h, w) in [0, 1], and noise (B, noise, h, w) -> (B, channels, scale * h, scale * w)."""
+        x = self.head(lr if noise is None else torch.cat([lr, noise], dim=1))
         return self.upsample(x + self.body(x)) + bicubic_upsample(lr, scale=self.scale)

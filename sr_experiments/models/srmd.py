@@ -33,7 +33,7 @@ class SRMD(nn.Module):
     """
 
     framework = "post"
-    extra_inputs = ("degradation_map",)
+    extra_inputs = inputs = ("degradation_map",)
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class SRMD(nn.Module):
         self.scale = scale
         self.channels = channels
         self.maps = maps
+        self.input_channels = {"degradation_map": maps}
         body: list[nn.Module] = [conv(channels + maps, features), nn.ReLU()]
         for _ in range(layers - 2):
             body += [conv(features, features), nn.ReLU()]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.errors import UserError
+from sr_experiments.models.traits import traits
 
 # How torch's restricted reader speaks of classes and functions that it does not load.
 PICKLED_CODE = ("unsupported GLOBAL", "Unsupported global", "via `add_safe_globals`", "unrecognized function")
@@ -109,17 +110,17 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], source: str | 
     Raises:
         UserError: something is missing, left over, or of another shape; named with `source`.
     """
-    build = getattr(network, "build_from", None)
-    if build is not None:
-        state = build(state, source)
-    convert, publisher = getattr(network, "convert_published", None), ""
+    said = traits(network)
+    if said.build_from is not None:
+        state = said.build_from(state, source)
+    publisher = ""
     problem = describe_mismatch(network.state_dict(), state)
-    if problem and convert is not None:
-        state, publisher = convert(state)
+    if problem and said.convert_published is not None:
+        state, publisher = said.convert_published(state)
         problem = describe_mismatch(network.state_dict(), state)
     if problem:
         read_as = f" {_share(network.state_dict(), state, publisher)}" if publisher else ""
-        raise UserError(f"{source} does not fit {type(network).__name__}: {problem}.{read_as}")
+        raise UserError(f"{source} does not fit {said.name}: {problem}.{read_as}")
     network.load_state_dict(dict(state))
 
 

@@ -89,12 +89,26 @@ def normal_field(keys: Tensor, shape: Sequence[int], device: torch.device) -> Te
         shape: shape of one sample's field.
         device: where to make it, in the dtype that is exact there.
     """
-    index = torch.arange(math.prod(shape), device=device) * signed(STEP)
-    state = scrambled(scrambled(keys.to(device))[:, None] + index)
-    dtype = working_dtype(device)
+    return _normal(keys, torch.arange(math.prod(shape), device=device)).view(len(keys), *shape)
+
+
+def normal_window(
+    keys: Tensor, shape: tuple[int, int, int], rows: slice, columns: slice, device: torch.device
+) -> Tensor:
+    """A window of the `normal_field` of a shape (C, H, W), (B, C, h, w), without the rest of it."""
+    parts = zip((slice(None), rows, columns), shape, strict=True)
+    channel, row, column = (torch.arange(*part.indices(length), device=device) for part, length in parts)
+    index = (channel[:, None, None] * shape[1] + row[:, None]) * shape[2] + column
+    return _normal(keys, index.flatten()).view(len(keys), *index.shape)
+
+
+def _normal(keys: Tensor, index: Tensor) -> Tensor:
+    """(B, N): the numbers at these places of each key's field."""
+    state = scrambled(scrambled(keys.to(index.device))[:, None] + index * signed(STEP))
+    dtype = working_dtype(index.device)
     radius = (((state >> 32) + 2**31 + 1).to(dtype) / 2**32).log().mul(-2).sqrt()
     angle = (state & (2**32 - 1)).to(dtype) / 2**32 * (2 * math.pi)
-    return (radius * angle.cos()).view(len(keys), *shape)
+    return radius * angle.cos()
 
 
 def poisson_field(key: int, rates: Tensor) -> Tensor:
