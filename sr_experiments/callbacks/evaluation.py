@@ -199,9 +199,7 @@ class Evaluation(pl.Callback):
                 for index, photo in enumerate(photos)
                 if values[self.protocol.metrics[0]][index] is not None
             }
-            limited = (
-                {"coverage": {"scored": len(of_images), "of": len(photos)}} if len(of_images) < len(photos) else {}
-            )
+            coverage = {"scored": len(of_images), "of": len(photos)}
             self.results[name] = {
                 **{metric: means[metric] for metric in (*metrics, *SIMILARITY) if metric in means},
                 **({"coverage": coverage} if len(of_images) < len(photos) else {}),
