@@ -235,8 +235,8 @@ def test_balance_rests_the_discriminator(compose: Callable[..., DictConfig]) -> 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed"])
 def test_half_precision_clipping_and_accumulation(compose: Callable[..., DictConfig], precision: str) -> None:
-    config = compose("trainer.gradient_clip_val=1e-6", "trainer.accumulate_grad_batches=2", "optimizer.epsilon=1e-3")
-    config.training.discriminator_optimizer.epsilon = 1e-3
+    config = compose("trainer.gradient_clip_val=1e-6", "trainer.accumulate_grad_batches=2", "optimizer.eps=1e-3")
+    config.training.discriminator_optimizer.eps = 1e-3
     pl.seed_everything(config.seed, verbose=False)
     start = copy_of(instantiate(config.training))
     module, rows = fit(config, precision=precision)

@@ -16,7 +16,7 @@ from sr_experiments.losses import MSE, WeightedSum
 from sr_experiments.models.fsrcnn import FSRCNN
 from sr_experiments.models.small import SmallResNet
 from sr_experiments.models.srcnn import SRCNN
-from sr_experiments.training.optimizers import adam
+from sr_experiments.training.optimizers import make
 from sr_experiments.training.schedules import step
 from sr_experiments.training.supervised import Supervised
 from sr_experiments.upsamplers import Interpolation, SubPixel, Transposed
@@ -34,7 +34,7 @@ def srcnn() -> SRCNN:
 
 def module_of(network: nn.Module, factor: float) -> Supervised:
     loss = WeightedSum({"mse": {"weight": 1.0, "term": MSE()}})
-    optimizer = partial(adam, learning_rate=RATE, epsilon=1e-16)
+    optimizer = partial(make, type="Adam", learning_rate=RATE, eps=1e-16)
     schedule = partial(step, every=1, gamma=0.5)
     return Supervised(network, Bicubic(2), loss, optimizer, schedule, last_layer_rate=factor)
 

@@ -208,7 +208,7 @@ def test_three_updates_and_three_are_six(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("model", "scales"), [("mdsr", "null"), ("prosr", "null"), ("carn", "[2,4]")])
 def test_two_processes_train_as_one(model: str, scales: str, tmp_path: Path) -> None:
     """With several heads, of which an update has one: the same one, or that of its own scale."""
-    common = [f"model={model}", *RUN, *SIZES[model], "model.scales=[2,4]", f"scales={scales}", "optimizer.epsilon=1e-3"]
+    common = [f"model={model}", *RUN, *SIZES[model], "model.scales=[2,4]", f"scales={scales}", "optimizer.eps=1e-3"]
     for name, extra in (("one", []), ("two", ["trainer=ddp_cpu"])):
         done = run("train", *common, *LOGGED, *extra, f"hydra.run.dir={tmp_path / name}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
