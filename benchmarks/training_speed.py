@@ -24,7 +24,7 @@ from omegaconf import DictConfig
 from torch.nn import functional as F
 
 from sr_experiments.app.command import compose_config
-from sr_experiments.commands.train import build
+from sr_experiments.app.run import build
 
 
 def plain_loop(config: DictConfig, device: torch.device) -> Callable[[int], None]:

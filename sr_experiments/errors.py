@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 PREEMPTED = 143  # an exit code
 
@@ -26,6 +28,24 @@ class Preempted(SystemExit):
 
     def __str__(self) -> str:
         return self.message
+
+
+def find_user_error(error: BaseException | None) -> UserError | None:
+    """The message for people inside an error that Hydra, Lightning or a loader process wrapped around it."""
+    while error is not None:
+        if isinstance(error, UserError):
+            text = str(error)
+            # A loader process hands over the traceback as text; the message is its last paragraph.
+            inside = re.search(r"UserError: ((?:.|\n)*)$", text) if text.startswith("Caught UserError") else None
+            return UserError(inside.group(1).strip()) if inside else error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """` Did you mean X?`, or nothing where no known word is near."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {matches[0]}?" if matches else ""
 
 
 def exit_with_message(main: Callable[[], int | None]) -> int:

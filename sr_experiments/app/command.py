@@ -24,17 +24,26 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from sr_experiments.app.config import conf_dir, dotted_keys, nearest
+from sr_experiments.app.config import conf_dir, dotted_keys
 from sr_experiments.app.listing import register_listing
 from sr_experiments.app.naming import register_names
-from sr_experiments.errors import ProcessError, UserError
+from sr_experiments.errors import ProcessError, UserError, find_user_error, nearest
+from sr_experiments.runs.moved import todays_key
+
+# What a command does with its composed config.
+Task = Callable[[DictConfig], Any]
 
 register_names()
 register_listing()
 
 
-def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> int:
+def run_app(config_name: str, task: Task, run_in_sweep: Callable[[Task, DictConfig, Path], Any] | None = None) -> int:
     """Compose `config_name` with the command line and call `task` with it.
+
+    Args:
+        config_name: of a shipped config.
+        task: what the command does with the composed config.
+        run_in_sweep: does the task for one job of a sweep, in the job's folder; None for a command without sweeps.
 
     Returns:
         The exit code.
@@ -57,9 +66,7 @@ def run_app(config_name: str, task: Callable[[DictConfig], Any]) -> int:
         try:
             if config.get("dry_run") and not is_sweep:
                 raise UserError("dry_run=true shows the jobs of a sweep: add sweep=NAME or -m with KEY=A,B.")
-            if is_sweep and "sweep" in config:
-                from sr_experiments.sweeps.job import run_in_sweep
-
+            if is_sweep and run_in_sweep is not None:
                 return run_in_sweep(task, config, Path(hydra_config.runtime.output_dir))
             return task(config)
         except Exception as error:
@@ -115,18 +122,6 @@ def added_keys() -> list[str]:
     return [override.lstrip("+").split("=")[0].split("@")[0] for override in overrides if override.startswith("+")]
 
 
-def find_user_error(error: BaseException | None) -> UserError | None:
-    """The message for people inside an error that Hydra, Lightning or a loader process wrapped around it."""
-    while error is not None:
-        if isinstance(error, UserError):
-            text = str(error)
-            # A loader process hands over the traceback as text; the message is its last paragraph.
-            inside = re.search(r"UserError: ((?:.|\n)*)$", text) if text.startswith("Caught UserError") else None
-            return UserError(inside.group(1).strip()) if inside else error
-        error = error.__cause__ or error.__context__
-    return None
-
-
 def explain(error: BaseException, config_name: str) -> str | None:
     """One or two sentences for an error of the command line or of the config; None for any other error."""
     if type(error).__name__ == "OutOfMemoryError":
@@ -145,6 +140,9 @@ def explain(error: BaseException, config_name: str) -> str | None:
     if isinstance(error, ConfigCompositionException) and isinstance(cause, ConfigAttributeError | ConfigKeyError):
         named = re.search(r"'([^']+)'", str(error))
         if named:
+            moved = todays_key(named[1])
+            if moved is not None:
+                return f"There is no key {named[1]} any more: it is now {moved}."
             known = _known_keys(config_name) - {named[1]}
             return f"There is no key {named[1]}.{nearest(named[1], known)} `--help` lists the groups and options."
     if isinstance(error, InterpolationKeyError):

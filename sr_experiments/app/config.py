@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import re
@@ -14,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
-from sr_experiments.errors import UserError
+from sr_experiments.errors import UserError, nearest
 
 # Keys that Hydra itself reads beside a `_target_`.
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
@@ -28,12 +27,6 @@ def conf_dir() -> Path:
     package = Path(__file__).resolve().parent.parent
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """` Did you mean X?`, or nothing where no known word is near."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {matches[0]}?" if matches else ""
 
 
 def walk(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -162,10 +155,12 @@ def parameters_of(target: str, path: str, given: Mapping[str, Any] | None = None
         except (NameError, TypeError):  # hints that only a type checker can read
             hints = {}
         parameters = signature.parameters.values()
-        hands_on = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+        rest = [parameter.name for parameter in parameters if parameter.kind is parameter.VAR_KEYWORD]
+        if rest and hints.get(rest[0], Any) is not Any:
+            return None  # arguments of any name, all of one type
         names = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
         accepted = {**{name: hints.get(name, Any) for name in names if name != "self"}, **accepted}
-        if not hands_on:
+        if not rest:  # else the rest is the base's
             return accepted
     return None if makers else accepted
 

@@ -12,11 +12,11 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from sr_experiments.app.command import find_user_error
 from sr_experiments.app.config import check_targets, shipped_targets
-from sr_experiments.errors import UserError
+from sr_experiments.errors import UserError, find_user_error
 from sr_experiments.models.traits import traits
 from sr_experiments.models.weights import load_weights, network_state, read_checkpoint
+from sr_experiments.runs.resume import find_checkpoint
 
 if TYPE_CHECKING:
     from sr_experiments.matching import Matching
@@ -40,23 +40,6 @@ def portable_config(config: DictConfig) -> dict[str, Any]:
         key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         for key, value in values.items()
     }
-
-
-def find_checkpoint(path: str | Path) -> Path:
-    """The checkpoint file that `path` means: the file itself, or `last.ckpt` of a run folder.
-
-    Raises:
-        UserError: there is none.
-    """
-    path = Path(path)
-    if path.is_dir():
-        inside = path / "checkpoints" / "last.ckpt"
-        if not inside.is_file():
-            raise UserError(f"{path} is not a run folder with a checkpoint: {inside} does not exist.")
-        return inside
-    if not path.is_file():
-        raise UserError(f"There is no checkpoint {path}: give a run folder or a .ckpt file.")
-    return path
 
 
 def read_run_config(checkpoint_path: Path, checkpoint: dict[str, Any]) -> tuple[dict[str, Any], str]:
@@ -100,6 +83,20 @@ class TrainedNetwork:
     degradation: dict[str, Any]
     step: int
     matching: dict[str, Any] | None = None
+
+    def make_degradation(self) -> nn.Module:
+        """Make the degradation that it was trained for.
+
+        Raises:
+            UserError: it cannot be built.
+        """
+        from hydra.utils import instantiate
+
+        try:
+            return instantiate(self.degradation)
+        except Exception as error:
+            name, problem = type(self.network).__name__, find_user_error(error) or error.__cause__ or error
+            raise UserError(f"The degradation that {name} was trained with cannot be built: {problem}") from error
 
     def make_matching(
         self, option: str, feature_weights: str | None = None, degradation: dict[str, Any] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from sr_experiments.callbacks.csv_log import CSVLog
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.atomic import replacing
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -25,16 +25,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             UserError: the file could not be written (a full disk, say); what was there before is untouched.
         """
         path = Path(path)
-        partial = path.with_name(f"{path.name}.partial")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+            with replacing(path) as unfinished:
+                torch.save(checkpoint, unfinished)
         except (OSError, RuntimeError) as error:
-            partial.unlink(missing_ok=True)
             kept = f"the last good one, {path}, is untouched" if path.exists() else "none was written before"
             raise UserError(
                 f"The checkpoint {path} could not be written ({error}); {kept}. Make room on the disk and go on with "

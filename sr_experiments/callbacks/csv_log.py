@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import Logger
+
+from sr_experiments.pixels.atomic import replacing
 
 
 class CSVLog(Logger):
@@ -79,12 +80,7 @@ class CSVLog(Logger):
 
     def rewrite(self, rows: list[dict[str, Any]]) -> None:
         """Write the whole file beside the old one, then put it in its place."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name("metrics.csv.partial")
-        with partial.open("w", newline="") as file:
+        with replacing(self.path) as unfinished, unfinished.open("w", newline="") as file:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(rows)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sr_experiments.degradations import Degradation
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.atomic import replacing
 from sr_experiments.pixels.draws import rows
 
 Row = dict[str, Any]
@@ -79,13 +80,10 @@ class DrawnLog(pl.Callback):
         self.rows += [
             {**place, "key": key, **row} for place, key, row in zip(places, keys.tolist(), numbers, strict=False)
         ]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f"{self.path.name}.partial")
-        with partial.open("w", newline="") as file:
+        with replacing(self.path) as unfinished, unfinished.open("w", newline="") as file:
             writer = csv.DictWriter(file, [*PLACE, *drawn])
             writer.writeheader()
             writer.writerows(self.rows)
-        partial.replace(self.path)
 
     def read(self) -> list[Row]:
         """The rows of the file; none where there is no file."""

@@ -22,7 +22,7 @@ SIMILARITY = ("similarity",)
 
 def takes_references(pl_module: pl.LightningModule) -> bool:
     """Whether what is evaluated looks for textures in reference images."""
-    return getattr(pl_module, "matching", None) is not None
+    return pl_module.stages.matching is not None  # type: ignore[union-attr]
 
 
 class Evaluation(pl.Callback):
@@ -61,6 +61,9 @@ class Evaluation(pl.Callback):
         strategy.barrier("weights of scores")
         if trainer.local_rank != 0:
             self.scores.load(strategy.root_device)
+        for logger in trainer.loggers:
+            if hasattr(logger, "higher_is_better"):
+                logger.higher_is_better = self.scores.higher_is_better
         self.scores.settle(lambda mine: bool(strategy.reduce_boolean_decision(mine, all=True)))
 
     def start(self, trainer: pl.Trainer, loaders: Any, limit: int | float, names: tuple[str, ...]) -> None:

@@ -13,7 +13,8 @@ from torch import Tensor
 from sr_experiments.callbacks.evaluation import Evaluation
 from sr_experiments.errors import UserError
 from sr_experiments.metrics.psnr import psnr
-from sr_experiments.training.adversarial import AdversarialTraining
+from sr_experiments.training.critic import Critic
+from sr_experiments.training.module import Training
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +23,9 @@ LOSES_BELOW = 0.52
 
 ADVICE = {
     "wins": "its opponent learns little from it: try label smoothing, r1, discriminator_steps=1, balance=0.9 or a "
-    "smaller training.discriminator_optimizer.learning_rate.",
+    "smaller training.recipe.discriminator_optimizer.learning_rate.",
     "loses": "it teaches its opponent little: try discriminator_steps=2, a larger "
-    "training.discriminator_optimizer.learning_rate or a smaller loss.adversarial.weight.",
+    "training.recipe.discriminator_optimizer.learning_rate or a smaller loss.adversarial.weight.",
 }
 
 # Identical images would have an infinite PSNR, and no mean.
@@ -69,15 +70,16 @@ class GameWatch(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
         """Add up the discriminator's accuracies; at logged steps see who is winning."""
-        assert isinstance(pl_module, AdversarialTraining)
-        if not pl_module.verdict:
+        assert isinstance(pl_module, Training)
+        verdict, mean = critic_of(pl_module).verdict, pl_module.backend.mean
+        if not verdict:
             return
-        on_real, on_fake = pl_module.verdict["d_accuracy_real"], pl_module.verdict["d_accuracy_fake"]
+        on_real, on_fake = verdict["d_accuracy_real"], verdict["d_accuracy_fake"]
         # Over all processes at once: a checkpoint holds what the first of them has added up.
-        row = pl_module.mean_over_ranks(torch.stack([on_real, torch.ones_like(on_real)]))
+        row = mean(torch.stack([on_real, torch.ones_like(on_real)]))
         self.training_sums = row if self.training_sums is None else self.training_sums.to(row.device) + row
         if pl_module.logs_at(trainer.global_step):
-            self.recent.append(float(pl_module.mean_over_ranks((on_real + on_fake) / 2)))
+            self.recent.append(float(mean((on_real + on_fake) / 2)))
             self.warn(trainer.global_step)
 
     def warn(self, step: int) -> None:
@@ -117,16 +119,17 @@ class GameWatch(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep crops of one image for the discriminator, and see whether it shrinks to its LR again."""
-        assert isinstance(pl_module, AdversarialTraining)
+        assert isinstance(pl_module, Training)
         hr, lr, sr = outputs["hr"], outputs["lr"], outputs["sr"]
         with torch.autocast(pl_module.device.type, enabled=False):
             shrunk = pl_module.degradation(sr.clamp(0, 1), outputs.get("key"))
         self.consistency.append(psnr(shrunk[0], lr[0], peak=1.0).clamp(max=LARGEST_PSNR))
-        self.held_out += corner_crops(hr, sr, pl_module.crop_size)[: max(self.crops - len(self.held_out), 0)]
+        self.held_out += corner_crops(hr, sr, critic_of(pl_module).crop_size)[: max(self.crops - len(self.held_out), 0)]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the means over all processes."""
-        assert isinstance(pl_module, AdversarialTraining)
+        assert isinstance(pl_module, Training)
+        critic = critic_of(pl_module)
         # Name -> (sum, count) of this process; every process must have the same names.
         nothing = torch.zeros(2, device=pl_module.device)
         sums = {
@@ -136,10 +139,10 @@ class GameWatch(pl.Callback):
             "lr_psnr": nothing,
         }
         # Not whether there is a verdict: a run that is resumed here has seen no batch yet.
-        if self.held_out and pl_module.game.is_on(trainer.global_step - 1):
+        if self.held_out and critic.game.is_on(trainer.global_step - 1):
             count = nothing[0] + len(self.held_out)
             hr, sr = (torch.cat(crops) for crops in zip(*self.held_out, strict=True))
-            on_real, on_fake = pl_module.accuracies(hr, sr)
+            on_real, on_fake = critic.accuracies(hr, sr)
             sums["accuracy_real"] = torch.stack([on_real * count, count])
             sums["accuracy_fake"] = torch.stack([on_fake * count, count])
         if self.consistency:
@@ -147,7 +150,7 @@ class GameWatch(pl.Callback):
             sums["lr_psnr"] = torch.stack([values.sum(), nothing[0] + len(values)])
         self.held_out.clear()
         self.training_sums = None
-        reduced = pl_module.mean_over_ranks(torch.stack(list(sums.values()))).tolist()
+        reduced = pl_module.backend.mean(torch.stack(list(sums.values()))).tolist()
         means = {name: total / count for name, (total, count) in zip(sums, reduced, strict=True) if count}
         self.log_row(trainer, pl_module, means)
 
@@ -163,6 +166,18 @@ class GameWatch(pl.Callback):
         pl_module.log_dict(row, logger=False, rank_zero_only=False)
         for logger in trainer.loggers:
             logger.log_metrics(row, step=trainer.global_step)
+
+
+def critic_of(module: Training) -> Critic:
+    """The critic that a training's recipe has.
+
+    Raises:
+        UserError: it has none.
+    """
+    critic = getattr(module.recipe, "critic", None)
+    if not isinstance(critic, Critic):
+        raise UserError("callbacks.game watches a discriminator, and this training has none: callbacks.game=null.")
+    return critic
 
 
 def evaluates_consistency(trainer: pl.Trainer) -> bool:

@@ -21,7 +21,7 @@ from sr_experiments.callbacks.sheets import Example, draw_sheet
 from sr_experiments.callbacks.wandb_log import WandbLog
 from sr_experiments.data.images import write_png
 from sr_experiments.errors import UserError
-from sr_experiments.metrics.directions import HIGHER_IS_BETTER
+from sr_experiments.metrics.directions import higher_is_better
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class BestAndWorst(pl.Callback):
         keep: after so many validations W&B gets only every other one, and so on, as in `CropsOverTime`.
 
     Raises:
-        UserError: a number is too small, or the direction of the metric is not known.
+        UserError: a number is too small.
     """
 
     def __init__(self, folder: str, count: int = 2, size: int = 96, metric: str = "psnr", keep: int = 20) -> None:
@@ -144,8 +144,6 @@ class BestAndWorst(pl.Callback):
                 f"callbacks.best_and_worst.count={count} must be at least 1, size={size} at least 16 pixels, "
                 f"keep={keep} at least 3."
             )
-        if metric not in HIGHER_IS_BETTER:
-            raise UserError(f"callbacks.best_and_worst.metric={metric} is none of {', '.join(HIGHER_IS_BETTER)}.")
         self.album = Album(folder)
         self.count, self.size, self.metric, self.keep = count, size, metric, keep
 
@@ -176,7 +174,8 @@ class BestAndWorst(pl.Callback):
         """Write and log a sheet of the evaluation that has just ended."""
         evaluation = evaluation_of(trainer)
         scores = {name: of[self.metric] for name, of in evaluation.image_scores.items() if self.metric in of}
-        best, worst = extremes(scores, HIGHER_IS_BETTER[self.metric], self.count)
+        is_better = higher_is_better(self.metric, evaluation.scores.higher_is_better)
+        best, worst = extremes(scores, bool(is_better), self.count)
         if not trainer.is_global_zero or not best:
             return
         datamodule = trainer.datamodule  # type: ignore[attr-defined]

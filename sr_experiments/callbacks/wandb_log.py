@@ -52,6 +52,7 @@ class WandbLog(WandbLogger):
         import wandb
 
         self.failed = False
+        self.higher_is_better: dict[str, bool] = {}  # of scores that are not of this project
         self.best_checkpoint = Path(folder) / "checkpoints" / "best.ckpt" if log_checkpoint else None
         self.defined: set[str] = set()
         self.files = Path(folder).absolute() / "wandb" / "artifacts"
@@ -132,7 +133,7 @@ class WandbLog(WandbLogger):
             if name in self.defined or not name.startswith("val/"):
                 continue
             self.defined.add(name)
-            is_better = higher_is_better(name)
+            is_better = higher_is_better(name, self.higher_is_better)
             if is_better is not None:
                 best = "max" if is_better else "min"
                 self.experiment.define_metric(name, step_metric=STEP, step_sync=True, summary=f"{best},last")

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import sys
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from sr_experiments.errors import UserError, exit_with_message
-
-if TYPE_CHECKING:
-    from sr_experiments.app.trained import TrainedNetwork
-    from sr_experiments.processes.preemption import Preemption
-    from sr_experiments.training.supervised import Supervised
+from sr_experiments.errors import exit_with_message
 
 CONFIG = "eval"
 
@@ -27,117 +16,9 @@ def main() -> int:
 
 def _main() -> int:
     from sr_experiments.app.command import run_app
+    from sr_experiments.app.evaluate import evaluate
 
     return run_app(CONFIG, evaluate)
-
-
-def evaluate(config: DictConfig) -> None:
-    """One evaluation, in processes of its own where it takes several."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from sr_experiments.processes.preemption import Preemption
-    from sr_experiments.processes.start import check_shared_folder, run_workers, workers_wanted
-
-    preemption = Preemption()
-    with preemption.listening():
-        check_shared_folder()
-        workers = workers_wanted(config.trainer)
-        if workers:
-            run_workers(
-                "sr_experiments.commands.eval:evaluate", Path(HydraConfig.get().runtime.output_dir), workers, preemption
-            )
-        else:
-            evaluate_here(config, preemption)
-
-
-def evaluate_here(config: DictConfig, preemption: Preemption) -> None:
-    """Build the network, score it on all sets or on this process's share of them, write `results.json`."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.utils import instantiate
-
-    from sr_experiments.app.command import added_keys
-    from sr_experiments.app.config import check_config
-    from sr_experiments.app.trainer import make_trainer
-    from sr_experiments.callbacks.evaluation import Evaluation
-    from sr_experiments.runs.results import print_table, versions, write_results
-    from sr_experiments.training.inputs import check_inputs
-
-    started = time.monotonic()
-    trained = _network(config)
-    config.scale = trained.scale
-    check_config(config, added_keys())
-    datamodule = instantiate(config.data)
-    if not datamodule.set_names:
-        raise UserError("There is nothing to score: give data.root=DIR data.sets=[Set5,Set14], or data=sample.")
-    protocol = instantiate(config.metrics)
-    trainer = make_trainer(config, [preemption], training=False)
-    module = _module(config, trained)
-    check_inputs(module, datamodule, training=False)
-    trainer.test(module, datamodule=datamodule, verbose=False)
-    (evaluation,) = [c for c in trainer.callbacks if isinstance(c, Evaluation)]  # type: ignore[attr-defined]
-    is_random = module.matching is not None and module.matching.feature_network.is_random
-    results = {
-        "status": "finished",
-        **({"random_features": True} if is_random else {}),
-        "overrides": list(HydraConfig.get().overrides.task),
-        "scale": trained.scale,
-        "protocol": protocol.stamp(),
-        "parameters": sum(p.numel() for p in trained.network.parameters()),
-        "steps": trained.step,
-        "test": evaluation.results,
-        "seconds": round(time.monotonic() - started, 1),
-        "versions": versions(),
-    }
-    if trainer.is_global_zero:
-        path = write_results(HydraConfig.get().runtime.output_dir, results)
-        print_table(results["test"], results["protocol"])
-        print(f"Results: {path}")
-
-
-def _network(config: DictConfig) -> TrainedNetwork:
-    """The network to score: from a checkpoint, or by name with bare weights."""
-    if config.checkpoint is not None:
-        if config.get("model") is not None or config.weights is not None:
-            raise UserError("Give either checkpoint=..., or model=... with weights=..., not both.")
-        from sr_experiments.app.trained import load_trained
-
-        _refuse_parts_of_the_checkpoint()
-        return load_trained(config.checkpoint, config.trust, config.scale)
-    if config.get("model") is None or config.weights is None:
-        raise UserError("Say what to score: checkpoint=RUN_OR_CKPT, or model=NAME weights=FILE scale=N.")
-    if config.scale is None:
-        config.scale = 4
-    from sr_experiments.app.trained import load_named
-
-    return load_named(config)
-
-
-def _refuse_parts_of_the_checkpoint() -> None:
-    """A checkpoint knows how references were matched: settings of the command line would be read by nobody."""
-    from hydra.core.hydra_config import HydraConfig
-
-    for override in HydraConfig.get().overrides.task:
-        part = re.split(r"[.=@]", override.lstrip("+~"))[0]
-        if part in ("matching", "feature_network"):
-            raise UserError(
-                f"{override}: a checkpoint brings its own {part} with it. If its feature weights lie elsewhere here, "
-                "give feature_weights=FILE."
-            )
-
-
-def _module(config: DictConfig, trained: TrainedNetwork) -> Supervised:
-    from hydra.utils import instantiate
-
-    from sr_experiments.training.supervised import Supervised
-
-    chosen = config.get("degradation")
-    plain: Any = trained.degradation if chosen is None else OmegaConf.to_container(chosen, resolve=True)
-    degradation = instantiate(plain)
-    if degradation.scale != trained.scale:
-        raise UserError(f"The degradation shrinks by {degradation.scale}, the network enlarges by {trained.scale}.")
-    # References are blurred by what makes the LR images, also where that is not what the network was trained for.
-    matching = trained.make_matching("feature_weights=FILE", config.feature_weights, plain)
-    return Supervised(trained.network, degradation, matching=matching)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +69,12 @@ def _run(args: argparse.Namespace) -> int:
     images = {hr.stem: _score_pair(sr, hr, args.scale, protocol) for sr, hr in pairs}
     mean = {name: math.fsum(scores[name] for scores in images.values()) / len(images) for name in protocol.metrics}
     if args.json is not None:
-        write_json(args.json, {"protocol": protocol.stamp(), "scale": args.scale, "mean": mean, "images": images})
+        from sr_experiments.runs.results import write_json
+
+        try:
+            write_json(args.json, {"protocol": protocol.stamp(), "scale": args.scale, "mean": mean, "images": images})
+        except OSError as error:
+            raise UserError(f"cannot write {args.json}: {error.strerror}; choose another file.") from error
     _print_table(images, mean, protocol)
     return 0
 
@@ -114,31 +116,6 @@ def pair_by_name(sr_files: Iterable[Path], hr_files: Iterable[Path]) -> list[tup
             names = _listed([str(file) for file in files])
             raise UserError(f"more than one upscaled image of {originals[stem].name}: {names}; keep one.")
     return [(partners[stem][0], hr) for stem, hr in originals.items()]
-
-
-def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write a JSON file that is either complete or absent; missing folders are made.
-
-    Strict JSON has no infinity, so an infinite PSNR becomes the string "inf" (which `float` reads back).
-
-    Raises:
-        UserError: the file cannot be written there.
-    """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(_strict(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink()
-        raise UserError(f"cannot write {path}: {error.strerror}; choose another file.") from error
-
-
-def _strict(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _strict(item) for key, item in value.items()}
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _score_pair(sr_file: Path, hr_file: Path, scale: int, protocol: Protocol) -> Scores:

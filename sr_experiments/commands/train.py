@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-import signal
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
-
-from sr_experiments.errors import Preempted, UserError, exit_with_message
-
-if TYPE_CHECKING:
-    import pytorch_lightning as pl
-
-    from sr_experiments.processes.preemption import Preemption
+from sr_experiments.errors import exit_with_message
 
 CONFIG = "train"
-
-log = logging.getLogger(__name__)
 
 
 def main() -> int:
@@ -32,8 +16,11 @@ def main() -> int:
 
 def _main() -> int:
     from sr_experiments.app.command import run_app
+    from sr_experiments.app.resume import folder_to_continue
+    from sr_experiments.app.run import train
+    from sr_experiments.sweeps.job import run_in_sweep
 
-    folder = _folder_to_continue(sys.argv[1:])
+    folder = folder_to_continue(CONFIG, sys.argv[1:])
     if folder is not None:
         from sr_experiments.runs.resume import is_finished
 
@@ -42,240 +29,7 @@ def _main() -> int:
             return 0
         print(f"Continuing {folder}")
         sys.argv.append(f"hydra.run.dir={folder}")
-    return run_app(CONFIG, train)
-
-
-def _folder_to_continue(arguments: list[str]) -> Path | None:
-    """The folder of an earlier run with the same config, where the command says `resume=auto`."""
-    from sr_experiments.app.command import compose_config, option_value, overrides_of
-
-    is_single_run = not {"-m", "--multirun", "-h", "--help", "-c", "--cfg", "--info"} & set(arguments)
-    is_single_run = is_single_run and option_value(arguments, "sweep") in (None, "null")
-    if option_value(arguments, "resume") != "auto" or not is_single_run or option_value(arguments, "hydra.run.dir"):
-        return None
-    from hydra.errors import HydraException
-
-    from sr_experiments.runs.resume import find_run
-
-    try:
-        config = compose_config(CONFIG, overrides_of(arguments))
-    except (HydraException, ValueError):
-        return None  # the app itself is about to say what is wrong
-    return find_run(config, Path(config.paths.output_root).expanduser().resolve())
-
-
-def train(config: DictConfig) -> None:
-    """One run: check, train, test, write `results.json`; in processes of its own where it takes several."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from sr_experiments.app.command import added_keys
-    from sr_experiments.app.trainer import check_run
-    from sr_experiments.processes.preemption import Preemption
-    from sr_experiments.processes.start import check_shared_folder, run_workers, workers_wanted
-    from sr_experiments.runs.results import clear_results, write_failure
-    from sr_experiments.runs.resume import checkpoint_to_resume
-
-    preemption = Preemption()
-    with preemption.listening():
-        check_shared_folder()
-        check_run(config, added_keys())
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        resume = checkpoint_to_resume(config.resume, folder)
-        workers = workers_wanted(config.trainer)
-        clear_results(folder)
-        try:
-            if workers:
-                run_workers("sr_experiments.commands.train:train", folder, workers, preemption)
-            else:
-                train_here(config, folder, resume, preemption)
-        except BaseException as error:
-            write_failure(folder, error)
-            raise
-
-
-def train_here(config: DictConfig, folder: Path, resume: Path | None, preemption: Preemption) -> None:
-    """One run, or its share of one, in this process."""
-    from hydra.core.hydra_config import HydraConfig
-
-    from sr_experiments.runs.results import print_table, versions, write_failure, write_results
-
-    started = time.monotonic()
-    run = build(config, [preemption], resume)
-    try:
-        run.fit(resume)
-        test = run.test(folder)
-    except BaseException as error:
-        if preemption.asked is not None and not isinstance(error, Preempted):
-            # Other processes have left already, and this one was in the middle of telling them something.
-            error = Preempted()
-        write_failure(folder, error, run.facts())
-        raise error
-    finally:
-        run.close()
-    if not run.trainer.is_global_zero:
-        return
-    results = {
-        "status": "finished",
-        "overrides": list(HydraConfig.get().overrides.task),
-        **run.facts(),
-        "seconds": round(time.monotonic() - started, 1),
-        "versions": versions(),
-        "test": test,
-    }
-    path = write_results(folder, results)
-    print_table(test, results["protocol"])
-    print(f"Results: {path}")
-
-
-class Run:
-    """The parts of one run, made from its config.
-
-    Attributes:
-        trainer: Lightning's trainer.
-        module: what is trained.
-        datamodule: what it is trained and tested on.
-    """
-
-    def __init__(self, config: DictConfig, trainer: pl.Trainer, module: Any, datamodule: Any, protocol: Any) -> None:
-        self.config = config
-        self.trainer = trainer
-        self.module = module
-        self.datamodule = datamodule
-        self.protocol = protocol
-
-    def fit(self, resume: Path | None) -> None:
-        """Train, from the start or from a checkpoint."""
-        from sr_experiments.app.naming import choices
-        from sr_experiments.callbacks.checkpoints import Checkpoints
-        from sr_experiments.runs.environment import environment
-        from sr_experiments.runs.results import versions
-
-        config: Any = OmegaConf.to_container(self.config, resolve=True)
-        made_with = {"choices": choices(), "environment": environment(), "versions": versions()}
-        for logger in self.trainer.loggers:
-            logger.log_hyperparams({**config, **made_with})
-        with interruptible():
-            self.trainer.fit(self.module, datamodule=self.datamodule, ckpt_path=resume, weights_only=True)
-            checkpoints = self.trainer.checkpoint_callback
-            if isinstance(checkpoints, Checkpoints) and checkpoints.validation_pending:
-                # The run was interrupted in the validation after its last update.
-                self.trainer.validate(self.module, datamodule=self.datamodule, verbose=False)
-
-    def test(self, folder: Path) -> dict[str, Any]:
-        """Score the last or the best checkpoint on all sets."""
-        if not self.datamodule.set_names:
-            return {}
-        from sr_experiments.callbacks.evaluation import Evaluation
-
-        path = folder / "checkpoints" / f"{self.config.test_checkpoint}.ckpt"
-        with interruptible():
-            self.trainer.test(self.module, datamodule=self.datamodule, ckpt_path=path, weights_only=True, verbose=False)
-        (evaluation,) = [c for c in self.trainer.callbacks if isinstance(c, Evaluation)]  # type: ignore[attr-defined]
-        return evaluation.results
-
-    def facts(self) -> dict[str, Any]:
-        """What is known about the run however it ended."""
-        from sr_experiments.runs.environment import environment
-
-        users = (self.module.loss, self.module.matching)
-        networks = [user.feature_network for user in users if getattr(user, "feature_network", None) is not None]
-        marks = {"random_features": True} if any(network.is_random for network in networks) else {}
-        return {
-            **marks,
-            "scale": self.config.scale,
-            "protocol": self.protocol.stamp(),
-            "parameters": sum(p.numel() for p in self.module.network.parameters()),
-            "steps": self.trainer.global_step,
-            "environment": environment(),
-        }
-
-    def close(self) -> None:
-        """Complete the files of all loggers."""
-        for logger in self.trainer.loggers:
-            if hasattr(logger, "close"):
-                logger.close()
-
-
-def build(config: DictConfig, callbacks: Sequence[pl.Callback] = (), resume: Path | None = None) -> Run:
-    """Make all parts of a run; what is wrong with any of them is said here, before hours are spent.
-
-    Args:
-        config: the composed config.
-        callbacks: further ones, beside those of the config.
-        resume: the checkpoint that the run will go on from.
-    """
-    import pytorch_lightning as pl
-    from hydra.utils import instantiate
-
-    from sr_experiments.app.trainer import expect_unused_parameters, make_trainer
-    from sr_experiments.training.inputs import check_inputs
-
-    pl.seed_everything(config.seed, workers=True, verbose=False)
-    # First, as making the module resolves the references to `scale` in the config of the degradation.
-    several_scales = None if config.scales is None else _several_scales(config)
-    datamodule = instantiate(config.data)
-    module = instantiate(config.training)
-    check_inputs(module, datamodule)
-    if several_scales is not None:
-        module.train_at(several_scales, config.scale)
-    if config.init_from is not None:
-        _initialise(module, config.init_from)
-    elif getattr(module.network, "freeze_content", False) and resume is None:
-        raise UserError(
-            "model.freeze_content=true keeps a content extractor as it was trained before: give that training with "
-            "init_from=RUN_OR_CKPT (of experiment=srntt_content)."
-        )
-    elif getattr(module.network, "needs_weights", False):
-        raise UserError(f"{type(module.network).__name__} is the network of its weights: give them, init_from=FILE.")
-    protocol = instantiate(config.metrics)
-    trainer = make_trainer(config, callbacks)
-    if len(getattr(module.network, "scales", ())) > 1:
-        expect_unused_parameters(trainer)  # those of the scales that an update does not have
-    return Run(config, trainer, module, datamodule, protocol)
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let Ctrl-C be Ctrl-C: Lightning makes exit code 1 of it, and shuts its ears to the next one."""
-    try:
-        yield
-    except SystemExit as error:
-        if not isinstance(error.__context__, KeyboardInterrupt):
-            raise
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        raise KeyboardInterrupt from None
-
-
-def _several_scales(config: DictConfig) -> Any:
-    """What trains at each of `scales`: the configured degradation, made once for each."""
-    import copy
-
-    from hydra.utils import instantiate
-
-    from sr_experiments.training.several_scales import SeveralScales
-
-    if not isinstance(config.scales, ListConfig) or len(set(config.scales)) < len(config.scales):
-        raise UserError(f"scales={config.scales} must be a list of different numbers, as [2,3,4], or null.")
-    degradations = {}
-    for scale in config.scales:
-        at_scale = copy.deepcopy(config)
-        at_scale.scale = scale
-        degradations[scale] = instantiate(at_scale.degradation, _convert_="all")
-    return SeveralScales(degradations, config.seed, config.data.crop_size)
-
-
-def _initialise(module: Any, source: str) -> None:
-    """Begin with the network of another run: the second stage of a two-stage plan."""
-    from sr_experiments.app.trained import find_checkpoint
-    from sr_experiments.models.weights import load_weights, network_state, read_checkpoint
-
-    file = find_checkpoint(source)
-    state = network_state(read_checkpoint(file))
-    if hasattr(module.network, "begin_from"):
-        state = module.network.begin_from(state)
-    load_weights(module.network, state, file)
-    if module.ema is not None:
-        load_weights(module.ema.module, state, file)
+    return run_app(CONFIG, train, run_in_sweep)
 
 
 if __name__ == "__main__":

@@ -135,16 +135,9 @@ def _told(trained: TrainedNetwork, blur: float | None, noise: float | None) -> F
         if blur is not None or noise is not None:
             raise UserError(f"{name} is not told how its images were made: leave --blur and --noise out.")
         return None
-    from hydra.utils import instantiate
-
-    from sr_experiments.app.command import find_user_error
     from sr_experiments.degradations import BlurNoise
 
-    try:
-        degradation = instantiate(trained.degradation)
-    except Exception as error:
-        problem = find_user_error(error) or error.__cause__ or error
-        raise UserError(f"The degradation that {name} was trained with cannot be built: {problem}") from error
+    degradation = trained.make_degradation()
     if not isinstance(degradation, BlurNoise):
         raise UserError(
             f"{name} was trained with {type(degradation).__name__}, of which --blur and --noise say nothing: use it "

@@ -20,6 +20,7 @@ from rich.progress import track
 
 from sr_experiments.data.images import image_size, read_image
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.atomic import UNFINISHED, replacing
 
 _ENTRY = re.compile(r"(?P<path>[0-9a-f]{32})-(?P<version>[0-9a-f]+)-(?P<height>\d+)x(?P<width>\d+)\.npy")
 
@@ -76,7 +77,7 @@ class Cache:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock"):
                 # Under the lock nobody else writes: whatever is unfinished belongs to a builder that died.
-                for leftover in self.folder.glob(".*.tmp"):
+                for leftover in self.folder.glob(UNFINISHED):
                     leftover.unlink()
                 return self._build_missing(wanted, max(1, workers))
         except OSError as error:
@@ -171,13 +172,8 @@ class Cache:
         version = _version(path)  # before decoding: a change in between makes the entry stale, not wrong
         pixels = read_image(path)
         entry = self.folder / f"{_digest(path)}-{version}-{pixels.shape[0]}x{pixels.shape[1]}.npy"
-        unfinished = self.folder / f".{entry.stem}.tmp"
-        try:
-            with unfinished.open("wb") as file:
-                np.save(file, pixels)
-            unfinished.replace(entry)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with replacing(entry) as unfinished, unfinished.open("wb") as file:
+            np.save(file, pixels)
 
     def _listing(self) -> _Listing:
         listing: _Listing = defaultdict(dict)

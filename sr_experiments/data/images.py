@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, TiffImagePlugin
 
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.atomic import replacing
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -87,16 +88,10 @@ def write_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
         UserError: the file cannot be written there (no permission, disk full).
     """
     path = Path(path)
-    # Hidden and without an image's extension: `find_images` never meets a half-written file.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with replacing(path) as unfinished:  # hidden and without an image's extension, so that `find_images` skips it
             image = Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
             image.save(unfinished, "PNG")
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {path.name} in {path.parent.absolute()}: {error.strerror or error}.") from error
 

@@ -19,8 +19,8 @@ from sr_experiments.data.evaluation import EvaluationImages
 from sr_experiments.data.photos import Photo, benchmark_set
 from sr_experiments.data.references import References
 from sr_experiments.data.sampler import StepSampler, shard
-from sr_experiments.data.workers import heed_only_the_parent
 from sr_experiments.errors import UserError
+from sr_experiments.processes.interrupt import end_only_with_parent
 
 _SetsByName = Mapping[str, str | Sequence[Photo]]
 Sets = _SetsByName | Sequence[str | _SetsByName]
@@ -149,7 +149,7 @@ class SRDataModule(LightningDataModule):
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
             generator=self._generator(),
-            worker_init_fn=heed_only_the_parent,
+            worker_init_fn=end_only_with_parent,
         )
 
     def val_dataloader(self) -> list[DataLoader[dict[str, Any]]]:
@@ -173,7 +173,7 @@ class SRDataModule(LightningDataModule):
             num_workers=min(self._workers(), 1, len(images) - 1),  # a loader of one image has nothing to read ahead
             pin_memory=torch.cuda.is_available(),
             generator=self._generator(),
-            worker_init_fn=heed_only_the_parent,
+            worker_init_fn=end_only_with_parent,
         )
 
     def _generator(self) -> torch.Generator:

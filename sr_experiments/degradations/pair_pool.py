@@ -90,7 +90,7 @@ class PairPool(nn.Module):
             if mine.shape != theirs.shape:
                 raise UserError(
                     f"The checkpoint's pool of pairs has {name} of the shape {tuple(theirs.shape)} and this run's "
-                    f"{tuple(mine.shape)}: go on with the same training.pair_pool and data.crop_size."
+                    f"{tuple(mine.shape)}: go on with the same training.stages.pool.pairs and data.crop_size."
                 )
             setattr(self, name, theirs.clone())
 

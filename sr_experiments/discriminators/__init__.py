@@ -2,8 +2,16 @@
 
 from sr_experiments.discriminators.enhancenet import EnhanceNetDiscriminator
 from sr_experiments.discriminators.esrgan import ESRGANDiscriminator
+from sr_experiments.discriminators.features import FeatureDiscriminator
 from sr_experiments.discriminators.patchgan import PatchGAN
 from sr_experiments.discriminators.srgan import SRGANDiscriminator
 from sr_experiments.discriminators.unet import UNetDiscriminator
 
-__all__ = ["ESRGANDiscriminator", "EnhanceNetDiscriminator", "PatchGAN", "SRGANDiscriminator", "UNetDiscriminator"]
+__all__ = [
+    "ESRGANDiscriminator",
+    "EnhanceNetDiscriminator",
+    "FeatureDiscriminator",
+    "PatchGAN",
+    "SRGANDiscriminator",
+    "UNetDiscriminator",
+]

@@ -20,6 +20,7 @@ from sr_experiments.data.cache import default_cache_folder
 from sr_experiments.data.images import find_images, read_image
 from sr_experiments.data.sample import training_photographs
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.atomic import replacing
 
 # Larger photographs are cut to their middle: the activations of more than this fill the memory.
 LARGEST_SIDE = 384
@@ -84,9 +85,8 @@ def kept_filter_means(
         # Of several processes one measures, so that all of them divide by the same numbers.
         with FileLock(folder / ".lock"):
             if not path.is_file():
-                unfinished = path.with_suffix(".tmp")
-                save_file(filter_means(features, mean.cpu(), std.cpu(), files, power, purpose), unfinished)
-                unfinished.replace(path)
+                with replacing(path) as unfinished:
+                    save_file(filter_means(features, mean.cpu(), std.cpu(), files, power, purpose), unfinished)
     except OSError as error:
         raise UserError(f"cannot use the cache folder {folder}: {error.strerror or error}.") from error
     return load_file(path)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import subprocess
 import sys
-import threading
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -16,13 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, configure_log
 
 from sr_experiments.errors import UserError
 from sr_experiments.launchers.job import Job, JobLauncher
+from sr_experiments.processes.interrupt import handing_on_signals, leave_with
 
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
@@ -66,7 +63,7 @@ class Local(JobLauncher):
         slots = [Slot(share) for share in shares(visible_gpus(), usable_cores(), at_a_time)]
         results: dict[int, JobReturn] = {}
         running: dict[Future[JobReturn], tuple[Slot, Job]] = {}
-        with stopped_together(slots, running):
+        with handing_on_signals(slots, running, SECONDS_TO_LEAVE):
             while waiting or running:
                 busy = {id(slot) for slot, _ in running.values()}
                 for slot in slots:
@@ -165,35 +162,6 @@ class Slot:
             self.executor = None
 
 
-class Terminated(SystemExit):
-    """SIGTERM has come."""
-
-
-@contextmanager
-def stopped_together(slots: list[Slot], running: dict[Future[JobReturn], Any]) -> Iterator[None]:
-    """Hand Ctrl-C and SIGTERM on to the processes of all slots and wait until their jobs have left."""
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated(128 + number)
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    except (KeyboardInterrupt, Terminated) as stop:
-        number = signal.SIGINT if isinstance(stop, KeyboardInterrupt) else signal.SIGTERM
-        for slot in slots:
-            slot.signal(number)
-        log.warning("Stopping %d jobs.", len(running))
-        until = time.monotonic() + SECONDS_TO_LEAVE
-        while time.monotonic() < until and not all(future.done() for future in running):
-            wait(running, timeout=1)
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        for slot in slots:
-            slot.stop()
-
-
 def _begin_process(parent: int, cores: Sequence[int]) -> None:
     """Set up the process of a slot."""
     os.setpgid(0, 0)  # what is typed at the terminal is for the parent, which hands it on
@@ -202,16 +170,7 @@ def _begin_process(parent: int, cores: Sequence[int]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(line_buffering=True)  # so that output.log can be watched
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
-
-
-def _leave_with(parent: int) -> None:
-    """Tell the job of this process to stop when the parent is no more."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(SECONDS_TO_LEAVE)
-    os._exit(1)
+    leave_with(parent, SECONDS_TO_LEAVE)
 
 
 def _run(job: Job, output: Path, parent: int) -> JobReturn:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn, JobStatus, configure_log
 from omegaconf import DictConfig, OmegaConf
 
-from sr_experiments.app.config import nearest
-from sr_experiments.errors import UserError
+from sr_experiments.errors import UserError, nearest
 from sr_experiments.launchers.job import Job, JobLauncher
 
 if TYPE_CHECKING:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from torch import Tensor
 from sr_experiments.errors import UserError
 from sr_experiments.losses import FeatureNetwork
 from sr_experiments.matching.correspondence import PATCH, Correspondence
+from sr_experiments.pixels.atomic import replacing
 
 log = logging.getLogger(__name__)
 
@@ -91,14 +90,8 @@ class MatchCache:
             tensors[f"{layer}.index"] = correspondence.index.cpu().contiguous()
             tensors[f"{layer}.similarity"] = correspondence.similarity.cpu().contiguous()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, unfinished = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=self.folder)
-            os.close(handle)
-            try:
+            with replacing(self._path(name)) as unfinished:
                 save_file(tensors, unfinished)
-                Path(unfinished).replace(self._path(name))
-            finally:
-                Path(unfinished).unlink(missing_ok=True)
         except (OSError, SafetensorError) as error:
             raise UserError(
                 f"cannot write to the folder {self.folder} for cached matches: {error}. "

@@ -99,10 +99,11 @@ class Scores:
             anew every time. They are kept where they were made, on the GPU if there is one.
 
     Attributes:
+        higher_is_better: name -> whether more of a score is better.
         unavailable: name -> why a score cannot be had; filled by `load`.
 
     Raises:
-        UserError: a name is unknown, taken, or nobody says which way it is better, or a part is no module.
+        UserError: a name is unknown or taken, a part does not say whether more of it is better, or is no module.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class Scores:
             tuple(name for name in dict.fromkeys(names) if not (is_off and needs_weights(parts[name])))
             for names in (validation, test)
         )
+        self.higher_is_better = {name: bool(_direction(name, parts[name])) for name in (*self.validation, *self.test)}
         self.is_required = perceptual == "required"
         self.unavailable: dict[str, str] = {}
         self._takes = {
@@ -295,6 +297,11 @@ def _as_saved(image: Tensor) -> Tensor:
     return levels.float() / 255
 
 
+def _direction(name: str, part: nn.Module) -> bool | None:
+    known = higher_is_better(name)
+    return getattr(part, "higher_is_better", None) if known is None else known
+
+
 def _check_part(name: str, parts: Mapping[str, Any]) -> None:
     if name in TAKEN or "/" in name or name.startswith("bicubic_"):
         raise UserError(f"scores.parts.{name}: this name has another meaning; give the score another one.")
@@ -305,11 +312,10 @@ def _check_part(name: str, parts: Mapping[str, Any]) -> None:
     part = parts[name]
     if not isinstance(part, nn.Module):
         raise UserError(f"scores.parts.{name} must have a _target_ that is a torch module.")
-    direction = getattr(part, "higher_is_better", higher_is_better(name))
-    if direction is None:
+    if _direction(name, part) is None:
         raise UserError(
-            f"scores.parts.{name}: nobody knows whether more of it is better; give {type(part).__name__} the attribute "
-            "higher_is_better."
+            f"scores.parts.{name}: is a higher or a lower value better? Give {type(part).__name__} the attribute "
+            "higher_is_better, True or False."
         )
     if hasattr(part, "features") or is_of_set(part):
         return

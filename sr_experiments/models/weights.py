@@ -20,6 +20,10 @@ PICKLED_CODE = ("unsupported GLOBAL", "Unsupported global", "via `add_safe_globa
 # Names under which common toolboxes keep the state dict, the best one first.
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net")
 
+# What stands before the evaluated network's names in a checkpoint of a training: the moving average's first, then those
+# of before 0.2, when trainings had no players.
+OF_A_TRAINING = ("recipe.player.average.module.", "recipe.player.network.", "ema.module.", "network.")
+
 # What DataParallel and torch.compile put in front of every name.
 ADDED_PREFIXES = ("module.", "_orig_mod.")
 
@@ -92,7 +96,7 @@ def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     for prefix in ADDED_PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    for prefix in ("ema.module.", "network."):
+    for prefix in OF_A_TRAINING:
         inner = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         if inner:
             return inner

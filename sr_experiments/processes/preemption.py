@@ -9,17 +9,27 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
-from sr_experiments.callbacks.checkpoints import Checkpoints
 from sr_experiments.errors import Preempted
 
 log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class SavesLast(Protocol):
+    """A checkpoint callback that can be asked to write `last.ckpt` now."""
+
+    def save_last(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write it."""
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write it unless it is written."""
 
 
 class Preemption(pl.Callback):
@@ -94,7 +104,7 @@ class Preemption(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
         """Save and leave, where any process was asked to."""
         if self.is_agreed(trainer):
-            if isinstance(trainer.checkpoint_callback, Checkpoints):
+            if isinstance(trainer.checkpoint_callback, SavesLast):
                 trainer.checkpoint_callback.save_last(trainer, pl_module)
             self.leave()
 
@@ -112,7 +122,7 @@ class Preemption(pl.Callback):
         """Leave before the test, where it was asked for while the last update was at work."""
         self.is_training = False
         if self.is_agreed(trainer):
-            if isinstance(trainer.checkpoint_callback, Checkpoints):
+            if isinstance(trainer.checkpoint_callback, SavesLast):
                 trainer.checkpoint_callback.on_train_end(trainer, pl_module)
             self.leave()
 

@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 from pytorch_lightning.accelerators import CPUAccelerator, CUDAAccelerator
 from pytorch_lightning.plugins.environments import (
@@ -108,34 +106,20 @@ def started_from_outside() -> bool:
     return LSFEnvironment.detect() or MPIEnvironment.detect()
 
 
-def check_shared_folder() -> None:
-    """Refuse processes that were started from outside and would each make a run folder of their own.
-
-    Raises:
-        UserError: the folder is named after the clock.
-    """
-    if is_worker() or not started_from_outside():
-        return
-    hydra = HydraConfig.get()
-    if hydra.mode == RunMode.MULTIRUN and TorchElasticEnvironment.detect():
-        raise UserError("A sweep starts the processes of its jobs itself: call sr-train -m without torchrun.")
-    if hydra.mode == RunMode.RUN and not any(word.startswith("hydra.run.dir=") for word in hydra.overrides.hydra):
-        raise UserError("All processes of a run must agree on its folder: give hydra.run.dir=FOLDER.")
-
-
 def is_worker() -> bool:
     """Whether this process was started by `run_workers`."""
     return "SR_WORKER_OF" in os.environ
 
 
-def run_workers(task: str, folder: Path, count: int, preemption: Preemption) -> None:
+def run_workers(task: str, folder: Path, count: int, preemption: Preemption, log_file: Path) -> None:
     """Start workers for a task, wait for them, and see to it that none is left.
 
     Args:
-        task: the function that the workers call with the composed config, as `package.module:function`.
-        folder: the run folder, where Hydra has put the composed config.
+        task: the function that the workers call with the folder and their rank, as `package.module:function`.
+        folder: the run folder, where the composed config lies.
         count: how many.
         preemption: is asked to leave by the signals that come meanwhile.
+        log_file: where the output of the first process is kept, for messages.
 
     Raises:
         UserError: a worker said so.
@@ -147,8 +131,6 @@ def run_workers(task: str, folder: Path, count: int, preemption: Preemption) -> 
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    if not (folder / ".hydra" / "config.yaml").is_file():
-        raise UserError("The processes of a run read its config from .hydra in its folder: leave hydra.output_subdir.")
     # It tells of every signal that it hands on.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     for name in list(logging.root.manager.loggerDict):
@@ -178,7 +160,7 @@ def run_workers(task: str, folder: Path, count: int, preemption: Preemption) -> 
                 raise KeyboardInterrupt from None
             if not isinstance(error, ChildFailedError):
                 raise
-            raise_outcome(error.failures, folder, preemption)
+            raise_outcome(error.failures, folder, preemption, log_file)
 
 
 @contextmanager
@@ -213,7 +195,7 @@ def stopped_by_signals(preemption: Preemption) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def raise_outcome(failures: dict[int, ProcessFailure], folder: Path, preemption: Preemption) -> None:
+def raise_outcome(failures: dict[int, ProcessFailure], folder: Path, preemption: Preemption, log_file: Path) -> None:
     """Say what the failures of workers come to; those that only followed from another are not mentioned.
 
     Raises:
@@ -241,8 +223,9 @@ def raise_outcome(failures: dict[int, ProcessFailure], folder: Path, preemption:
         reason += " (by you, or for want of memory)" if failure.exitcode == -signal.SIGKILL else ""
     else:
         reason = "failed: " + (words[rank] or f"exit code {failure.exitcode}")
-    log_file = rank_log(folder, rank) if rank else folder / f"{HydraConfig.get().job.name}.log"
-    raise ProcessError(f"Process {rank} of {folder} {reason} (its log is {log_file})")
+    raise ProcessError(
+        f"Process {rank} of {folder} {reason} (its log is {rank_log(folder, rank) if rank else log_file})"
+    )
 
 
 def said(failure: ProcessFailure) -> str:

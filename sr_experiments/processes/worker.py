@@ -1,6 +1,6 @@
 """One process of a run that takes several: `python -m sr_experiments.processes.worker TASK FOLDER PARENT`.
 
-It is started by `sr_experiments.processes.start` and reads the composed config from FOLDER, never a command line.
+It is started by `sr_experiments.processes.start`; its task reads the composed config from FOLDER, never a command line.
 """
 
 from __future__ import annotations
@@ -13,12 +13,8 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 # Only light imports here: until the worker hears its parent die, it could be left over.
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
 
 PR_SET_PDEATHSIG = 1
 SECONDS_BETWEEN_LOOKS = 1.0
@@ -50,47 +46,19 @@ def work(task: str, folder: Path, rank: int) -> int:
     from torch import distributed
     from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
-    from sr_experiments.app.command import in_words
     from sr_experiments.errors import UserError
 
     module_name, _, function = task.partition(":")
-    module = importlib.import_module(module_name)
     try:
-        getattr(module, function)(load_job(folder, rank))
+        getattr(importlib.import_module(module_name), function)(folder, rank)
     except Exception as error:
-        try:
-            noted: Exception = in_words(error, module.CONFIG)
-        except Exception:
-            noted = error
-        if not isinstance(noted, UserError):
+        if not isinstance(error, UserError):
             logging.getLogger(__name__).exception("Process %d failed.", rank)
-        get_error_handler().record_exception(noted)
-        return 2 if isinstance(noted, UserError) else 1
+        get_error_handler().record_exception(error)
+        return 2 if isinstance(error, UserError) else 1
     if distributed.is_initialized():
         distributed.destroy_process_group()  # else its threads may abort a process that ends while they run
     return 0
-
-
-def load_job(folder: Path, rank: int) -> DictConfig:
-    """The composed config of a run, with Hydra's own part set up as in the process that composed it."""
-    from hydra.conf import HydraConf
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.core.utils import configure_log, setup_globals
-    from omegaconf import DictConfig, OmegaConf
-
-    setup_globals()
-    config = OmegaConf.load(folder / ".hydra" / "config.yaml")
-    own = OmegaConf.create({"hydra": OmegaConf.structured(HydraConf)})
-    OmegaConf.set_struct(own.hydra, False)
-    whole = OmegaConf.merge(own, OmegaConf.load(folder / ".hydra" / "hydra.yaml"), config)
-    assert isinstance(config, DictConfig)
-    assert isinstance(whole, DictConfig)
-    HydraConfig.instance().set_config(whole)
-    if rank == 0:
-        configure_log(whole.hydra.job_logging, whole.hydra.verbose)
-    else:
-        logging.basicConfig(level=logging.INFO, format="[%(asctime)s][%(name)s][%(levelname)s] - %(message)s")
-    return config
 
 
 def die_with(parent: int) -> None:

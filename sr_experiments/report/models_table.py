@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from sr_experiments.commands.models import SETS, Published, Row
+from sr_experiments.app.networks import SETS, Published, Row
 
 WIDE = 112  # columns of a terminal that has room for SSIM and the year
 

@@ -14,11 +14,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
-from sr_experiments.metrics.directions import higher_is_better
+from sr_experiments.metrics.directions import higher_is_better, own_directions
+from sr_experiments.pixels.atomic import replacing
 from sr_experiments.report.curves import short
 from sr_experiments.report.pictures import compare_images, write_anchors
 from sr_experiments.report.read import Run, flat
 from sr_experiments.report.table import Group, Row, differing_keys, fill_rows, make_groups, make_rows, short_names, show
+from sr_experiments.runs.results import as_number
 
 STYLES = ("tabulator_simple.min.css", "page.css")
 SCRIPTS = (
@@ -32,6 +34,9 @@ SCRIPTS = (
     "details.js",
     "page.js",
 )
+
+# JSON has no infinity; this number is beyond what JavaScript can hold, which reads it as Infinity.
+INFINITE = 10**400
 
 
 def build_page(runs: Sequence[Run], notes: Sequence[str], path: Path, title: str, embed: bool = False) -> None:
@@ -60,7 +65,7 @@ def build_page(runs: Sequence[Run], notes: Sequence[str], path: Path, title: str
             "title": title,
             "notes": [*notes, *_notes(runs, groups, rows), *_picture_notes(pictures)],
             "columns": [{"key": key, "name": name} for key, name in short_names(columns).items()],
-            "metrics": _metrics(rows),
+            "metrics": _metrics(rows, runs),
             "groups": [group.label for group in groups],
             "rows": [_row(row, runs) for row in rows],
             "runs": [_run(run, rows, group_of[place], row_of[place], path, axes) for place, run in enumerate(runs)],
@@ -72,9 +77,8 @@ def build_page(runs: Sequence[Run], notes: Sequence[str], path: Path, title: str
             "files": {} if embed else {name: _link(file, path) for name, file in anchors.items()},
         }
         images = _own_images(runs) | anchors if embed else {}
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(assemble(title, data, images), encoding="utf-8")
-        partial.replace(path)
+        with replacing(path) as unfinished:
+            unfinished.write_text(assemble(title, data, images), encoding="utf-8")
 
 
 def assemble(title: str, data: dict[str, Any], images: dict[str, Path]) -> str:
@@ -104,8 +108,8 @@ def assemble(title: str, data: dict[str, Any], images: dict[str, Path]) -> str:
 
 
 def as_json(data: Any) -> str:
-    """JSON that can stand inside a script element: no `<`, no infinite numbers."""
-    text = json.dumps(_finite(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=str)
+    """JSON that can stand inside a script element: no `<`, and numbers that are infinite once they are read."""
+    text = json.dumps(_plain(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=str)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
@@ -122,12 +126,14 @@ def _base64(file: Path) -> str:
         return ""
 
 
-def _finite(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and math.isinf(value):
+        return INFINITE if value > 0 else -INFINITE
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _link(file: Path, page: Path) -> str:
@@ -138,7 +144,7 @@ def _link(file: Path, page: Path) -> str:
         return file.resolve().as_uri()
 
 
-def _metrics(rows: Sequence[Row]) -> dict[str, Any]:
+def _metrics(rows: Sequence[Row], runs: Sequence[Run]) -> dict[str, Any]:
     """Every metric that any row has a number for: `better` is 1 where more is better, -1 where less is, else 0."""
     names = dict.fromkeys(
         metric
@@ -147,8 +153,11 @@ def _metrics(rows: Sequence[Row]) -> dict[str, Any]:
         for metric, value in numbers["mean"].items()
         if value is not None
     )
-    direction = {True: 1, False: -1, None: 0}
-    return {name: {"better": direction[higher_is_better(name)], "digits": 2 if "psnr" in name else 4} for name in names}
+    own = {name: better for run in runs for name, better in own_directions(run.results).items()}
+    number = {True: 1, False: -1, None: 0}
+    return {
+        name: {"better": number[higher_is_better(name, own)], "digits": 2 if "psnr" in name else 4} for name in names
+    }
 
 
 def _row(row: Row, runs: Sequence[Run]) -> dict[str, Any]:
@@ -194,7 +203,7 @@ def _run(run: Run, rows: Sequence[Row], group: int, row: int, page: Path, axes: 
         "steps": run.steps,
         "images": run.images,
         "scores": {
-            of: numbers["images"]
+            of: {image: _scores(scores) for image, scores in numbers["images"].items()}
             for of, numbers in (tests or {}).items()
             if isinstance(numbers, dict) and isinstance(numbers.get("images"), dict)
         },
@@ -288,3 +297,7 @@ def _picture_notes(pictures: Sequence[dict[str, Any]]) -> list[str]:
         f"The originals of {', '.join(without)} were not found where the runs' configs say, so these images are shown "
         "without HR, bicubic and error maps against HR."
     ]
+
+
+def _scores(scores: Any) -> dict[str, float | None]:
+    return {metric: as_number(value) for metric, value in scores.items()} if isinstance(scores, dict) else {}

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from hydra.errors import HydraException
 from numpy.typing import NDArray
 from PIL import Image
 
+from sr_experiments.app.parts import make_part
 from sr_experiments.data.images import read_image, write_png
 from sr_experiments.errors import UserError
 from sr_experiments.report.disagreement import find_crops
@@ -38,7 +38,7 @@ def find_originals(run: Run) -> dict[str, dict[str, Path]]:
     for name, source in entries:
         try:
             found[str(name)] = {photo.name: photo.hr for photo in _photos(run, source)}
-        except (UserError, HydraException, OSError) as error:
+        except (UserError, OSError) as error:
             log.info("%s: no originals of %s: %s", run.label, name, error)
     return found
 
@@ -51,17 +51,7 @@ def _photos(run: Run, source: Any) -> Sequence[Any]:
         if root is None:
             return []
         return benchmark_set(Path(run.cwd or ".") / Path(str(root)).expanduser(), source, int(run.scale))
-    return _called(followed(run.config, source), "data")
-
-
-def _called(part: Any, group: str) -> Any:
-    """What a part of a run's config makes, if the shipped configs of its group name it."""
-    from hydra.utils import instantiate
-
-    from sr_experiments.app.config import check_targets, shipped_targets
-
-    check_targets(part, shipped_targets(group), "a run folder")
-    return instantiate(part)
+    return make_part(followed(run.config, source), "data", "a run folder")
 
 
 def degradation_of(run: Run) -> nn.Module | None:
@@ -70,8 +60,8 @@ def degradation_of(run: Run) -> nn.Module | None:
     if not isinstance(part, dict):
         return None
     try:
-        return _called(followed(run.config, part), "degradation")
-    except (UserError, HydraException) as error:
+        return make_part(followed(run.config, part), "degradation", "a run folder")
+    except UserError as error:
         log.info("%s: no bicubic images: %s", run.label, error)
         return None
 

@@ -16,6 +16,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from sr_experiments.report.curves import read_curves
+from sr_experiments.runs.results import as_number
 
 # What a run folder contains is not searched for further runs.
 NOT_SEARCHED = ("checkpoints", "images", "progress", "wandb")
@@ -268,16 +269,12 @@ def _status(folder: Path, results: dict[str, Any]) -> tuple[str, str]:
     return ("running" if time.time() - newest < FRESH else "unfinished"), ""
 
 
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
 def _test_means(results: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     test = results.get("test")
     if not isinstance(test, dict):
         return {}
     return {
-        str(name): {key: _number(value) for key, value in of.items() if not isinstance(value, dict | list)}
+        str(name): {key: as_number(value) for key, value in of.items() if not isinstance(value, dict | list)}
         for name, of in test.items()
         if isinstance(of, dict)
     }

@@ -14,6 +14,7 @@ import numpy as np
 
 from sr_experiments.report.read import Run, flat, is_identity
 from sr_experiments.report.statistics import paired_differences
+from sr_experiments.runs.results import as_number
 
 # Keys about how a run went rather than what it is: they come last, and name a row only where nothing else does.
 TECHNICAL = re.compile(r"trainer(?!\.max_steps)|callbacks|debug|data\.(num_workers|cache)|compile|channels_last")
@@ -214,7 +215,7 @@ def set_numbers(name: str, runs: Sequence[Run]) -> dict[str, Any]:
     for metric in metrics:
         values = [value for run in runs if (value := run.tests[name].get(metric)) is not None]
         mean[metric] = math.fsum(values) / len(values) if values else None
-        spread[metric] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        spread[metric] = float(np.std(values, ddof=1)) if len(values) > 1 and np.isfinite(values).all() else None
     tables = [of for run in runs if run.are_final and isinstance(of := run.results["test"].get(name), dict)]
     bicubic: dict[str, Any] = next((of["bicubic"] for of in tables if isinstance(of.get("bicubic"), dict)), {})
     images: dict[str, dict[str, list[float]]] = {}
@@ -222,8 +223,8 @@ def set_numbers(name: str, runs: Sequence[Run]) -> dict[str, Any]:
         listed = of.get("images")
         for image, scores in listed.items() if isinstance(listed, dict) else []:
             for metric, value in scores.items() if isinstance(scores, dict) else []:
-                if isinstance(value, int | float):
-                    images.setdefault(image, {}).setdefault(metric, []).append(value)
+                if (read := as_number(value)) is not None:
+                    images.setdefault(image, {}).setdefault(metric, []).append(read)
     means = {
         image: {metric: math.fsum(values) / len(values) for metric, values in scores.items()}
         for image, scores in images.items()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sr_experiments.errors import UserError
-from sr_experiments.metrics.directions import higher_is_better
+from sr_experiments.metrics.directions import higher_is_better, own_directions
 from sr_experiments.report.read import Run, flat
 from sr_experiments.report.table import TECHNICAL, differing_keys
 
@@ -91,12 +91,13 @@ def build_workspace(runs: Sequence[Run], target: str, title: str) -> Workspace:
     if not ids:
         raise UserError("None of these runs was logged to W&B: train with logger=default or logger=wandb.")
     curves = sorted({name for run in runs for name in run.curves})
-    scores = test_scores(runs)
+    own = {name: better for run in runs for name, better in own_directions(run.results).items()}
+    scores = test_scores(runs, own)
     keys = config_keys(runs)
     sections = [
-        section("Test", _bars(scores)),
-        section("Distortion and perception", _plane(scores)),
-        section("What matters", _importance(scores, keys)),
+        section("Test", _bars(scores, own)),
+        section("Distortion and perception", _plane(scores, own)),
+        section("What matters", _importance(scores, keys, own)),
         section("Validation", _lines([name for name in curves if name.startswith("val/") and not GAME.match(name)])),
         section("Training", _lines([name for name in curves if name.startswith("train/") and not GAME.match(name)])),
         section("The game", _lines([name for name in curves if GAME.match(name)])),
@@ -125,7 +126,7 @@ def wandb_id(run: Run) -> str | None:
     return found if re.fullmatch(r"[\w-]+", found) else None
 
 
-def test_scores(runs: Sequence[Run]) -> list[str]:
+def test_scores(runs: Sequence[Run], own: Mapping[str, bool]) -> list[str]:
     """Names under which W&B has the means of the test that any run has: `test/SET/METRIC`."""
     found = {
         f"test/{name}/{metric}": None
@@ -133,7 +134,7 @@ def test_scores(runs: Sequence[Run]) -> list[str]:
         if run.are_final
         for name, means in run.tests.items()
         for metric, value in means.items()
-        if value is not None and higher_is_better(metric) is not None
+        if value is not None and higher_is_better(metric, own) is not None
     }
     return list(found)
 
@@ -164,19 +165,21 @@ def _dotted(key: str) -> str:
     return f"{first}.value{dot}{rest}"
 
 
-def _bars(scores: Sequence[str]) -> list[Any]:
+def _bars(scores: Sequence[str], own: Mapping[str, bool]) -> list[Any]:
     import wandb_workspaces.reports.v2 as wr
 
-    return [wr.BarPlot(title=_title(score), metrics=[score], orientation="h", max_runs_to_show=50) for score in scores]
+    return [
+        wr.BarPlot(title=_title(score, own), metrics=[score], orientation="h", max_runs_to_show=50) for score in scores
+    ]
 
 
-def _plane(scores: Sequence[str]) -> list[Any]:
+def _plane(scores: Sequence[str], own: Mapping[str, bool]) -> list[Any]:
     import wandb_workspaces.reports.v2 as wr
 
     panels = []
     for score in scores:
         of, _, metric = score.rpartition("/")
-        if f"{of}/psnr" in scores and higher_is_better(metric) is False:
+        if f"{of}/psnr" in scores and higher_is_better(metric, own) is False:
             panels.append(
                 wr.ScatterPlot(
                     title=f"{of.removeprefix('test/')}: PSNR (right is better) against {metric} (down is better)",
@@ -187,7 +190,7 @@ def _plane(scores: Sequence[str]) -> list[Any]:
     return panels
 
 
-def _importance(scores: Sequence[str], keys: Sequence[str]) -> list[Any]:
+def _importance(scores: Sequence[str], keys: Sequence[str], own: Mapping[str, bool]) -> list[Any]:
     import wandb_workspaces.reports.v2 as wr
 
     if not scores or not keys:
@@ -197,7 +200,7 @@ def _importance(scores: Sequence[str], keys: Sequence[str]) -> list[Any]:
     shown = [score for score in scores if score.startswith(f"{first}/")]
     ends = [
         wr.ParallelCoordinatesPlotColumn(
-            wr.SummaryMetric(score), display_name=_title(score), inverted=not higher_is_better(score)
+            wr.SummaryMetric(score), display_name=_title(score, own), inverted=not higher_is_better(score, own)
         )
         for score in shown
     ]
@@ -223,6 +226,6 @@ def _pictures() -> list[Any]:
     ]
 
 
-def _title(score: str) -> str:
+def _title(score: str, own: Mapping[str, bool]) -> str:
     of, _, metric = score.removeprefix("test/").rpartition("/")
-    return f"{of}: {metric} ({'higher' if higher_is_better(score) else 'lower'} is better)"
+    return f"{of}: {metric} ({'higher' if higher_is_better(score, own) else 'lower'} is better)"

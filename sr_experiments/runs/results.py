@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.table import Table
 from sr_experiments.errors import Preempted
 from sr_experiments.metrics.directions import higher_is_better
 from sr_experiments.metrics.protocol import Protocol
+from sr_experiments.pixels.atomic import replacing
 
 # How a score that is not there is printed.
 MISSING = "-"
@@ -47,17 +49,15 @@ def versions() -> dict[str, str]:
 def write_results(folder: str | Path, results: dict[str, Any]) -> Path:
     """Write `results.json` in one go: a reader finds the whole file or none.
 
-    Infinite and missing scores become null: JSON knows neither.
+    JSON knows no infinite numbers: an infinite PSNR becomes the text "inf". What is not a number becomes null.
     """
     return write_json(Path(folder) / "results.json", results)
 
 
-def write_json(path: Path, content: dict[str, Any]) -> Path:
+def write_json(path: Path, content: Mapping[str, Any]) -> Path:
     """Write a JSON file in one go: a reader finds the whole file, the old one, or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
-    partial.replace(path)
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
     return path
 
 
@@ -92,16 +92,23 @@ def is_first_process() -> bool:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return None if math.isnan(value) else str(value)
     return value
 
 
-def print_table(test: dict[str, Any], protocol: dict[str, Any]) -> None:
+def as_number(value: Any) -> float | None:
+    """A number as `write_json` wrote it, infinite ones among them; None for anything else."""
+    if value in ("inf", "-inf"):
+        return float(value)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def print_table(test: dict[str, Any], protocol: dict[str, Any], directions: Mapping[str, bool] | None = None) -> None:
     """Print a table a set: every image, bicubic against the network, further scores of the network, and the means.
 
     Columns for which the terminal is too narrow go into further tables below. A score that is not there is a dash; why
@@ -112,7 +119,7 @@ def print_table(test: dict[str, Any], protocol: dict[str, Any]) -> None:
         coverage = of.get("coverage")
         part = f", only {coverage['scored']} of {coverage['of']} images" if coverage else ""
         title = f"{name} (protocol {protocol['channel']}, border {protocol['border']}{part})"
-        for columns in _fitting(_columns(of), of, console.width):
+        for columns in _fitting(_columns(of, directions or {}), of, console.width):
             console.print(_table(title, columns, of))
             title = f"{name}, continued"
     reasons = {score: reason for of in test.values() for score, reason in of.get("unavailable", {}).items()}
@@ -135,7 +142,7 @@ class _Column:
         return max(len(line) for line in lines) + 3
 
 
-def _columns(of: dict[str, Any]) -> list[_Column]:
+def _columns(of: dict[str, Any], directions: Mapping[str, bool]) -> list[_Column]:
     rows, bicubic = list(of["images"].values()), of["bicubic"]
     columns = []
     for score in Protocol.metrics:
@@ -151,7 +158,7 @@ def _columns(of: dict[str, Any]) -> list[_Column]:
         cells = _cells(rows, score)
         if _is_number(of[score]) and set(cells) == {MISSING}:
             cells = [""] * len(rows)  # a number of the set, which no image has
-        arrow = {True: "↑", False: "↓", None: ""}[higher_is_better(score)]
+        arrow = {True: "↑", False: "↓", None: ""}[higher_is_better(score, directions)]
         baseline = _cell(score, bicubic[score]) if score in bicubic else ""
         whose = "network" if score in bicubic else ""
         columns.append(_Column(f"{whose}\n{score} {arrow}".rstrip(), cells, _cell(score, of[score]), baseline))

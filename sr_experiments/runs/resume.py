@@ -8,18 +8,19 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from sr_experiments.app.trained import find_checkpoint
 from sr_experiments.errors import UserError
+from sr_experiments.runs.moved import with_first_keys
 
 # What may differ between a run and its continuation: how it came about, not what it does.
 NOT_IDENTITY = ("resume", "sweep", "dry_run")
 
 
 def identity(config: DictConfig) -> str:
-    """What a run is: a digest of its composed config, whatever the clock says."""
+    """What a run is: a digest of its composed config, whatever the clock and the age of its keys."""
     container = OmegaConf.to_container(config, resolve=False)
     assert isinstance(container, dict)
-    kept = {key: value for key, value in container.items() if key not in NOT_IDENTITY}
+    kept = {str(key): value for key, value in container.items() if key not in NOT_IDENTITY}
+    kept = with_first_keys(kept)
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -44,6 +45,23 @@ def find_run(config: DictConfig, root: Path) -> Path | None:
             found.append(file.parent.parent)
     found.sort(key=lambda folder: (not is_finished(folder), (folder / ".hydra" / "config.yaml").stat().st_mtime))
     return found[-1] if found else None
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """The checkpoint file that `path` means: the file itself, or `last.ckpt` of a run folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        inside = path / "checkpoints" / "last.ckpt"
+        if not inside.is_file():
+            raise UserError(f"{path} is not a run folder with a checkpoint: {inside} does not exist.")
+        return inside
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint {path}: give a run folder or a .ckpt file.")
+    return path
 
 
 def checkpoint_to_resume(resume: str | None, run_folder: Path) -> Path | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from sr_experiments.app.command import find_user_error
+from sr_experiments.errors import find_user_error
 from sr_experiments.runs.results import write_failure, write_json, write_results
 from sr_experiments.sweeps.folder import ENDED, RECORD, SweepFolder, hold, read_results
 from sr_experiments.sweeps.ranking import score

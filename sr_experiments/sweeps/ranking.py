@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from sr_experiments.runs.results import as_number
 from sr_experiments.sweeps.settings import Settings
 
 # The axis that is averaged over.
@@ -25,7 +26,7 @@ def score(job: dict[str, Any], metric: str, set_name: str | None) -> float | Non
     """
     scores = test_set(job, set_name)
     value = scores[metric] if metric in scores else job.get(metric)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return as_number(value)
 
 
 def test_set(job: dict[str, Any], set_name: str | None) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def _shown(members: Sequence[dict[str, Any]], settings: Settings) -> list[str]:
     others = [
         name
         for name, value in test_set(members[0], settings.set_name).items()
-        if isinstance(value, int | float) and name not in settings.metrics
+        if as_number(value) is not None and name not in settings.metrics
     ]
     return [
         *settings.metrics,
@@ -82,7 +83,7 @@ def _spread(members: Sequence[dict[str, Any]], metric: str, set_name: str | None
     values = [value for job in members if (value := score(job, metric, set_name)) is not None]
     if not values:
         return {"mean": None, "spread": None, "n": 0}
-    spread = statistics.stdev(values) if len(values) > 1 else None
+    spread = statistics.stdev(values) if len(values) > 1 and all(map(math.isfinite, values)) else None
     return {"mean": statistics.fmean(values), "spread": spread, "n": len(values)}
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
 from sr_experiments.errors import UserError
+from sr_experiments.metrics.directions import higher_is_better
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,17 @@ class Settings:
     retry: int
 
 
+def _direction(metric: str, config: DictConfig) -> str:
+    """`max` or `min`: which is better of a number in the results of a run."""
+    if metric in ("seconds", "steps", "parameters"):
+        return "min"
+    part = OmegaConf.select(config, f"scores.parts.{metric}._target_")
+    said = higher_is_better(metric)
+    if said is None and part is not None:
+        said = getattr(get_object(part), "higher_is_better", None)
+    return "min" if said is False else "max"
+
+
 def read_settings(config: DictConfig) -> Settings:
     """Read and check the `sweep` part of a composed config.
 
@@ -34,9 +47,11 @@ def read_settings(config: DictConfig) -> Settings:
         UserError: a value is not what it must be.
     """
     sweep: dict[str, Any] = OmegaConf.to_container(config.sweep, resolve=True)  # type: ignore[assignment]
-    metrics, directions = _list(sweep["metric"]), _list(sweep["direction"])
+    metrics = _list(sweep["metric"])
     if not metrics or not all(isinstance(metric, str) for metric in metrics):
         raise UserError(f"sweep.metric={sweep['metric']} must name a metric, or several as in [psnr,ssim].")
+    given = sweep["direction"]
+    directions = [_direction(metric, config) for metric in metrics] if given is None else _list(given)
     if any(direction not in ("max", "min") for direction in directions):
         raise UserError(f"sweep.direction={sweep['direction']} is unknown: use max or min, one a metric.")
     if len(directions) != len(metrics):

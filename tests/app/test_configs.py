@@ -15,13 +15,13 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-import sr_experiments.commands.eval
-import sr_experiments.commands.train
+import sr_experiments.app.evaluate
+import sr_experiments.app.run
 from sr_experiments.app.command import compose_config
-from sr_experiments.app.config import check_config, conf_dir, nearest, shipped_targets, walk_targets
-from sr_experiments.commands.train import build
+from sr_experiments.app.config import check_config, conf_dir, shipped_targets, walk_targets
+from sr_experiments.app.run import build
 from sr_experiments.data.images import write_png
-from sr_experiments.errors import UserError
+from sr_experiments.errors import UserError, nearest
 from sr_experiments.sweeps import grid, settings
 
 # Options that only an evaluation composes.
@@ -89,7 +89,7 @@ def test_every_option_composes_and_is_understood(group: str, option: str, photos
     check_config(config)
     # A key that is not an argument of a part must be referred to by another key, or be read by the commands.
     text = "\n".join(file.read_text() for file in conf_dir().rglob("*.yaml"))
-    readers = (sr_experiments.commands.train, sr_experiments.commands.eval, grid, settings)
+    readers = (sr_experiments.app.run, sr_experiments.app.evaluate, grid, settings)
     sources = "".join(inspect.getsource(module) for module in readers)
     for path in plain_keys(OmegaConf.to_container(config, resolve=False)):
         if re.match(r"sweep\.(grid|keys)\.", path):

@@ -52,7 +52,7 @@ def watch(tmp_path: Path, *overrides: str, discriminator: nn.Module | None = Non
     pl.seed_everything(1, verbose=False)
     module: Any = instantiate(config.training)
     if discriminator is not None:
-        module.discriminator = discriminator.requires_grad_(False)
+        module.recipe.critic.player.network = discriminator.requires_grad_(False)
     rows = Rows()
     trainer = pl.Trainer(
         accelerator="cpu", max_steps=4, val_check_interval=2, check_val_every_n_epoch=None, log_every_n_steps=1,

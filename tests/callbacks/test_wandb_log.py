@@ -11,8 +11,8 @@ import pytest
 import wandb
 
 from sr_experiments.app.command import compose_config
+from sr_experiments.app.run import build
 from sr_experiments.callbacks.wandb_log import WandbLog, _run_id
-from sr_experiments.commands.train import build
 from tests.harness import TINY, train
 from tests.wandb_file import chunks, config, history, of_kind, records
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from sr_experiments.app.command import compose_config
+from sr_experiments.app.run import build
 from sr_experiments.app.trained import load_trained
 from sr_experiments.callbacks.drawn import DrawnLog
-from sr_experiments.commands.train import build
 from sr_experiments.commands.upscale import main
 from sr_experiments.data.images import read_image, write_png
 from sr_experiments.degradations import BlurNoise
@@ -26,7 +26,7 @@ SRMD = ["model=srmd", "model.features=8", "model.layers=3"]
 TINY = ["data.crop_size=24", "data.batch_size=4", "data.num_workers=0", "logger=csv", "trainer.accelerator=cpu"]
 TINY += ["trainer.log_every_n_steps=1", "perceptual=off"]
 POOL = ["model=small", "model.features=4", "model.blocks=1", "degradation=real_esrgan", "scheduler=constant"]
-POOL += ["data.sets=[]", "training.pair_pool=6"]
+POOL += ["data.sets=[]", "training.stages.pool.pairs=6"]
 
 
 def start(folder: Path, *arguments: str) -> None:
@@ -205,13 +205,13 @@ def test_a_resumed_run_goes_on_with_its_pool_of_pairs(tmp_path: Path) -> None:
     assert losses[0][2] != losses[1][2]
     # A checkpoint without it can be gone on from, and with a pool of another size cannot.
     fit(tmp_path / "none", *POOL, "trainer.max_steps=7", resume=True)
-    with pytest.raises(UserError, match=r"go on with the same training\.pair_pool"):
-        fit(tmp_path / "parts", *POOL, "training.pair_pool=9", "trainer.max_steps=7", resume=True)
+    with pytest.raises(UserError, match=r"go on with the same training\.stages\.pool\.pairs"):
+        fit(tmp_path / "parts", *POOL, "training.stages.pool.pairs=9", "trainer.max_steps=7", resume=True)
 
 
 @pytest.mark.slow
 def test_every_process_goes_on_with_its_own_pool(tmp_path: Path) -> None:
-    given = [*POOL, "trainer=ddp_cpu", "training.pair_pool=4"]
+    given = [*POOL, "trainer=ddp_cpu", "training.stages.pool.pairs=4"]
     start(tmp_path / "whole", *given, "trainer.max_steps=6")
     start(tmp_path / "parts", *given, "trainer.max_steps=3")
     start(tmp_path / "parts", *given, "trainer.max_steps=6", "resume=auto")

@@ -17,8 +17,9 @@ from omegaconf import OmegaConf
 from skimage import data
 
 from sr_experiments.app.command import compose_config
+from sr_experiments.app.evaluate import _network, _stages
 from sr_experiments.app.trained import load_trained
-from sr_experiments.commands.eval import _module, _network, main
+from sr_experiments.commands.eval import main
 from sr_experiments.data.images import read_image
 from sr_experiments.degradations import Bicubic, PillowResize
 from sr_experiments.errors import UserError
@@ -127,14 +128,14 @@ def test_settings_that_nothing_would_read_are_refused(
 
 def test_references_are_blurred_by_what_makes_the_lr_images(checkpoint: Path) -> None:
     trained = load_trained(checkpoint)
-    module = _module(compose_config("eval", [f"checkpoint={checkpoint}"]), trained)
-    assert module.matching is not None
-    assert isinstance(module.matching.degradation, Bicubic)
+    stages = _stages(compose_config("eval", [f"checkpoint={checkpoint}"]), trained)
+    assert stages.matching is not None
+    assert isinstance(stages.matching.degradation, Bicubic)
     config = compose_config("eval", [f"checkpoint={checkpoint}", "degradation=pillow_bicubic", "scale=4"])
-    module = _module(config, trained)
-    assert module.matching is not None
-    assert isinstance(module.degradation, PillowResize)
-    assert isinstance(module.matching.degradation, PillowResize)
+    stages = _stages(config, trained)
+    assert stages.matching is not None
+    assert isinstance(stages.degradation, PillowResize)
+    assert isinstance(stages.matching.degradation, PillowResize)
 
 
 def test_a_network_by_name_and_its_matching_belong_together(tmp_path: Path) -> None:
@@ -146,14 +147,14 @@ def test_a_network_by_name_and_its_matching_belong_together(tmp_path: Path) -> N
     assert trained.matching["degradation"] == trained.degradation
     config = compose_config("eval", [*by_name, "~matching"])
     with pytest.raises(UserError, match="nothing says how to match them: matching=vgg19"):
-        _module(config, _network(config))
+        _stages(config, _network(config))
     plain = ["model=small", f"weights={tmp_path / 'plain.pth'}", "scale=4"]
     config = compose_config("eval", [*plain, "matching=vgg19"])
     torch.save(instantiate(config.model).state_dict(), tmp_path / "plain.pth")
     with pytest.raises(UserError, match="SmallResNet takes no references: leave the matching out with ~matching"):
-        _module(config, _network(config))
+        _stages(config, _network(config))
     config = compose_config("eval", plain)
-    assert _module(config, _network(config)).matching is None
+    assert _stages(config, _network(config)).matching is None
     config.feature_weights = "random"
     with pytest.raises(UserError, match="so nothing would read feature_weights=FILE"):
-        _module(config, _network(config))
+        _stages(config, _network(config))

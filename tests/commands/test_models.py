@@ -15,8 +15,8 @@ from rich.console import Console
 
 from sr_experiments.app.command import compose_config
 from sr_experiments.app.config import conf_dir
-from sr_experiments.commands import models as overview
-from sr_experiments.commands.models import Row, published_at, read_published
+from sr_experiments.app.networks import SETS, Row, overview, published_at, read_published
+from sr_experiments.commands import models
 from sr_experiments.inference.receptive_field import ReceptiveField
 from sr_experiments.report.models_table import markdown, print_table, short
 
@@ -79,7 +79,7 @@ def test_what_one_scale_is_told() -> None:
 
 
 def test_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert overview.main(["carn", "srcnn", "small", "--json"]) == 0
+    assert models.main(["carn", "srcnn", "small", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     srcnn, carn, small = told["models"]
     assert [srcnn["name"], carn["name"], small["name"]] == ["srcnn", "carn", "small"]  # by year
@@ -93,7 +93,7 @@ def test_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_cannot_be_done_at_a_scale_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    assert overview.main(["lapsrn", "carn", "--scale", "3", "--json"]) == 0
+    assert models.main(["lapsrn", "carn", "--scale", "3", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     (carn,) = told["models"]
     # 720x1280 is no multiple of 3: counted at 240x427, and brought back to the size of the picture.
@@ -102,21 +102,21 @@ def test_what_cannot_be_done_at_a_scale_is_named(capsys: pytest.CaptureFixture[s
 
 
 def test_real_scales(capsys: pytest.CaptureFixture[str]) -> None:
-    assert overview.main(["meta_rdn", "edsr_baseline", "--scale", "1.5", "--json"]) == 0
+    assert models.main(["meta_rdn", "edsr_baseline", "--scale", "1.5", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in told["models"]] == ["meta_rdn"]
     assert "by an integer" in told["left_out"]["edsr_baseline"]
 
 
 def test_unknown_model(capsys: pytest.CaptureFixture[str]) -> None:
-    assert overview.main(["rcn"]) == 2
+    assert models.main(["rcn"]) == 2
     assert "There is no model rcn. Did you mean rcan?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("scale", ["1", "0", "-2", "four", "nan", "99"])
 def test_senseless_scale(scale: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        overview.main([f"--scale={scale}"])
+        models.main([f"--scale={scale}"])
     assert caught.value.code == 2
     assert "is not a number above 1" in capsys.readouterr().err
 
@@ -141,7 +141,7 @@ def test_table_fits_a_terminal(width: int) -> None:
         (line,) = [line for line in text.splitlines() if line.split()[:1] == [row.name]]
         assert line.split()[-4:] == [
             said if width > 100 else said.partition("/")[0]
-            for said in (row.published.scores.get(name, "-") for name in overview.SETS)
+            for said in (row.published.scores.get(name, "-") for name in SETS)
         ]
     assert "Not listed, lapsrn: It cannot." in text
 
@@ -165,6 +165,6 @@ def test_help_answers_at_once() -> None:
 @pytest.mark.slow
 def test_committed_page_is_up_to_date() -> None:
     page = Path(__file__).parents[2] / "docs" / "models.md"
-    found, left_out = overview.overview()
+    found, left_out = overview()
     assert set(left_out) == {"spandrel"}
     assert page.read_text() == markdown(found, left_out, 4), "sr-models --markdown > docs/models.md writes it anew"

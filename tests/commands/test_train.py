@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from sr_experiments.app.command import compose_config
-from sr_experiments.commands.train import build
+from sr_experiments.app.run import build
 from sr_experiments.data.images import write_png
 from tests.harness import environment, run, train
 
@@ -170,7 +170,7 @@ def tiny(tmp_path: Path, *overrides: str) -> list[str]:
 def train_here(tmp_path: Path, *overrides: str) -> dict[str, torch.Tensor]:
     run = build(compose_config("train", tiny(tmp_path, *overrides)))
     run.fit(None)
-    return {name: value.clone() for name, value in run.module.network.state_dict().items()}
+    return {name: value.clone() for name, value in run.module.recipe.player.network.state_dict().items()}
 
 
 def test_accumulating_batches_equals_one_large_batch(tmp_path: Path) -> None:
@@ -185,17 +185,17 @@ def test_clipping_limits_the_gradient(tmp_path: Path) -> None:
     overrides = ["trainer.gradient_clip_val=1e-3", "trainer.max_steps=1", "data.sets=[]"]
     run = build(compose_config("train", tiny(tmp_path, *overrides)))
     run.fit(None)
-    gradients = [parameter.grad.flatten() for parameter in run.module.network.parameters()]
+    gradients = [parameter.grad.flatten() for parameter in run.module.recipe.player.network.parameters()]
     assert float(torch.cat(gradients).norm()) == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_the_moving_average_is_what_gets_evaluated(tmp_path: Path) -> None:
     run = build(compose_config("train", tiny(tmp_path, "ema_decay=0.5", "trainer.max_steps=3", "data.sets=[]")))
-    average = {name: value.clone() for name, value in run.module.network.state_dict().items()}
+    average = {name: value.clone() for name, value in run.module.recipe.player.network.state_dict().items()}
     run.fit(None)
-    assert run.module.evaluated_network is not run.module.network
-    moved = run.module.evaluated_network.state_dict()
-    trained = run.module.network.state_dict()
+    assert run.module.recipe.player.evaluated is not run.module.recipe.player.network
+    moved = run.module.recipe.player.evaluated.state_dict()
+    trained = run.module.recipe.player.network.state_dict()
     assert any(not torch.equal(moved[name], trained[name]) for name in trained)
     assert any(not torch.equal(moved[name], average[name]) for name in trained)
 
@@ -220,11 +220,11 @@ def test_skipping_counts_and_leaves_the_weights(tmp_path: Path) -> None:
     run.fit(None)
     assert run.trainer.global_step == 4
     assert int(run.module.skipped_updates) == 1
-    assert all(torch.isfinite(value).all() for value in run.module.network.state_dict().values())
+    assert all(torch.isfinite(value).all() for value in run.module.recipe.player.network.state_dict().values())
 
 
 def test_weights_and_gradient_shares_of_terms_are_logged_on_demand(tmp_path: Path) -> None:
-    overrides = ["loss=l1_tv", "training.log_gradient_shares=true", "trainer.max_steps=1", "data.sets=[]"]
+    overrides = ["loss=l1_tv", "training.recipe.log_gradient_shares=true", "trainer.max_steps=1", "data.sets=[]"]
     train_here(tmp_path, *overrides)
     (row,) = csv.DictReader((tmp_path / "metrics.csv").open())
     assert float(row["train/l1_weight"]) == 1.0

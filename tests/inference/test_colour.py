@@ -20,16 +20,18 @@ from sr_experiments.app.command import compose_config
 from sr_experiments.data.sample import test_photographs as sample_photographs
 from sr_experiments.degradations import Bicubic, BlurNoise, bicubic_upsample
 from sr_experiments.errors import UserError
-from sr_experiments.inference.colour import check_loss, in_colour, to_luma, training_images, with_luma
+from sr_experiments.inference.colour import check_loss, in_colour, to_luma, with_luma
 from sr_experiments.inference.enlarger import Enlarger
 from sr_experiments.losses import L1, LPIPS, MSE, FeatureNetwork, LRConsistency, Texture, WeightedSum
 from sr_experiments.models.fsrcnn import FSRCNN
 from sr_experiments.models.srcnn import SRCNN
 from sr_experiments.objectives import Vanilla
 from sr_experiments.training.game import Game
-from sr_experiments.training.supervised import Supervised
+from sr_experiments.training.play import Play
+from sr_experiments.training.recipes.supervised import Supervised
 from sr_experiments.upsamplers import Interpolation, Transposed
 from tests.harness import run, train
+from tests.training.parts import supervised
 
 LUMA = ["model.channels=1", "loss=mse"]
 
@@ -144,14 +146,17 @@ def test_the_loss_is_taken_of_luma() -> None:
             seen.update(sr=sr, hr=hr, lr=lr)
             return super().forward(sr, hr)
 
-    module = Supervised(network, Bicubic(2), WeightedSum({"mse": {"weight": 1.0, "term": Peek()}}))
-    sr, terms = module.generator_loss(training_images(module.prepare({"hr": hr})))
+    module = supervised(network, Bicubic(2), WeightedSum({"mse": {"weight": 1.0, "term": Peek()}}))
+    recipe = module.recipe
+    assert isinstance(recipe, Supervised)
+    batch = recipe.with_sr(module.stages({"hr": hr}, 0))
+    terms = recipe.terms(batch, Play(0))
     y = to_luma(hr.float() / 255)
     y_of_lr = to_luma(Bicubic(2)(hr.float() / 255))
     torch.testing.assert_close(seen["hr"], y)
     torch.testing.assert_close(seen["lr"], y_of_lr)
     torch.testing.assert_close(terms["mse"].value, ((network(y_of_lr) - y) ** 2).mean())
-    assert sr.shape == (3, 1, 16, 16)
+    assert batch["sr"].shape == (3, 1, 16, 16)
 
 
 @pytest.fixture(scope="module")
@@ -258,8 +263,8 @@ def test_terms_that_look_at_colours_are_refused() -> None:
     features = FeatureNetwork("vgg19", "random")
     loss = WeightedSum({"l1": term(L1()), "texture": term(Texture(layers={"conv1_1": 1.0}))}, features)
     with pytest.raises(UserError, match=r"model.channels=1 .*loss term texture looks at colours.*loss=mse"):
-        Supervised(fsrcnn(), Bicubic(2), loss)
-    Supervised(FSRCNN(2, Transposed, features=4, shrunk=2, layers=1), Bicubic(2), loss)
+        supervised(fsrcnn(), Bicubic(2), loss)
+    supervised(FSRCNN(2, Transposed, features=4, shrunk=2, layers=1), Bicubic(2), loss)
     loss = WeightedSum({"l1": term(L1())})
     loss.terms["lpips"] = LPIPS()  # as where its weights can be had
     loss.accepts["lpips"] = ["sr", "hr"]
@@ -284,6 +289,6 @@ def test_a_discriminator_is_refused() -> None:
 def test_two_channels_are_refused() -> None:
     network = FSRCNN(2, Transposed, channels=2, features=4, shrunk=2, layers=1)
     with pytest.raises(UserError, match=r"model.channels=2 is neither"):
-        Supervised(network, Bicubic(2))
+        supervised(network, Bicubic(2))
     with pytest.raises(UserError, match=r"model.channels=2 is neither"):
         Enlarger(network, 2)

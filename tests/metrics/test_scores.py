@@ -209,7 +209,7 @@ def test_weights_are_read_only_of_what_is_chosen() -> None:
         ({}, "niqe", "There are: none"),
         ({"psnr": LRPSNR()}, "psnr", "another meaning"),
         ({"bicubic_x": Darkness()}, "bicubic_x", "another meaning"),
-        ({"mine": LRPSNR()}, "mine", "nobody knows whether more of it is better"),
+        ({"mine": LRPSNR()}, "mine", "is a higher or a lower value better"),
         ({"lpips": {"weight": 1}}, "lpips", "must have a _target_"),
         ({"dists": nn.Linear(1, 1)}, "dists", "asks for input; what it can have is sr, hr, lr"),
     ],

@@ -15,7 +15,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from sr_experiments.app.command import compose_config
-from sr_experiments.commands.train import Run, build
+from sr_experiments.app.run import Run, build
 from sr_experiments.data.images import read_image, write_png
 from sr_experiments.data.sample import training_photographs
 from tests.models.test_networks import SMALL, options
@@ -60,7 +60,7 @@ LIGHT = {
     "enhancenet": (["model.features=16", "model.blocks=2"], 300),
     "espcn": (ON_LUMA, 1200),
     "srcnn": ([*ON_LUMA, "model.features=[32,16]"], 2500),
-    "fsrcnn": ([*ON_LUMA, "training.last_layer_rate=0.1"], 3000),
+    "fsrcnn": ([*ON_LUMA, "training.recipe.player.last_layer_rate=0.1"], 3000),
     "lapsrn": ([*ON_LUMA, "model.features=16", "model.depth=4"], 1500),
     "carn_m": ([*ON_LUMA, "model.features=16", "model.scales=[2]"], 1500),
 }

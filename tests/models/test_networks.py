@@ -13,10 +13,10 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from sr_experiments.app.command import compose_config, find_user_error
+from sr_experiments.app.command import compose_config
 from sr_experiments.app.config import conf_dir
 from sr_experiments.degradations import bicubic_upsample
-from sr_experiments.errors import UserError
+from sr_experiments.errors import UserError, find_user_error
 from sr_experiments.models.blocks import DIV2K_MEAN, ResidualBlock, ShiftMean, conv
 from sr_experiments.models.edsr import EDSR
 from sr_experiments.models.espcn import ESPCN

@@ -17,12 +17,12 @@ from hydra.utils import instantiate
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sr_experiments.app.command import compose_config, find_user_error
+from sr_experiments.app.command import compose_config
+from sr_experiments.app.run import build
 from sr_experiments.app.trained import load_published, load_trained
-from sr_experiments.commands.train import build
 from sr_experiments.commands.upscale import main as upscale
 from sr_experiments.data.images import read_image, write_png
-from sr_experiments.errors import UserError
+from sr_experiments.errors import UserError, find_user_error
 from sr_experiments.models.spandrel import Spandrel
 from sr_experiments.models.weights import load_weights, network_state, read_checkpoint
 from tests.harness import TINY, run

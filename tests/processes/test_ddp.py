@@ -96,8 +96,8 @@ def test_the_game_of_two_processes_is_that_of_one(
     """Each with EnhanceNet's rule, which looks at the accuracies over all processes."""
     game = [*GAN, f"objective@loss.adversarial.objective={objective}", "loss.adversarial.balance=0.6", "data.sets=[]"]
     # Adam would blow differences of rounding up to a whole learning rate.
-    game += ["training.discriminator_optimizer.eps=1e-3"]
-    game += [f"training.discriminator_optimizer.learning_rate={learning_rate}", "trainer.max_steps=6"]
+    game += ["training.recipe.discriminator_optimizer.eps=1e-3"]
+    game += [f"training.recipe.discriminator_optimizer.learning_rate={learning_rate}", "trainer.max_steps=6"]
     for name, extra in (("one", []), ("two", ["trainer=ddp_cpu"])):
         done = train(tmp_path / name, *game, *extra)
         assert done.returncode == 0, done.stderr

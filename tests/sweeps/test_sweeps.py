@@ -36,7 +36,7 @@ from sr_experiments.sweeps.settings import Settings, read_settings
 from tests.harness import TINY, command, environment, run
 
 PSNR = Settings(("psnr",), ("max",), None, 0)
-SWEEP = {"grid": {}, "keys": {}, "metric": "psnr", "direction": "max", "set": None, "retry": 0}
+SWEEP = {"grid": {}, "keys": {}, "metric": "psnr", "direction": None, "set": None, "retry": 0}
 
 
 def config_of(preset: str | None = None, **sweep: Any) -> DictConfig:

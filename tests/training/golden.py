@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tests.harness import run
+
 FILE = Path(__file__).with_name("golden.json")
 
 ESPCN = ["model=espcn", "optimizer.learning_rate=1e-3", "data.crop_size=32", "data.batch_size=4"]
@@ -58,7 +60,13 @@ CASES: dict[str, list[str]] = {
         "trainer.accumulate_grad_batches=2",
         "trainer.gradient_clip_val=0.05",
     ],
-    "several_rates": [*ESPCN, "loss=l1", "training.last_layer_rate=0.1", "scheduler=step", "scheduler.every=2"],
+    "several_rates": [
+        *ESPCN,
+        "loss=l1",
+        "training.recipe.player.last_layer_rate=0.1",
+        "scheduler=step",
+        "scheduler.every=2",
+    ],
     "srgan": [*GAN, "ema_decay=0.9"],
     "ragan_warm_up": [
         *GAN,
@@ -85,10 +93,17 @@ CASES: dict[str, list[str]] = {
         "data.crop_size=48",
         "data.batch_size=2",
     ],
-    "pair_pool": [*ESPCN, "degradation=real_esrgan", "training.pair_pool=8", "data.crop_size=64"],
+    "pair_pool": [*ESPCN, "degradation=real_esrgan", "training.stages.pool.pairs=8", "data.crop_size=64"],
     "outputs": ["model=lapsrn", "model.features=4", "model.depth=1", "loss=lapsrn", "data.crop_size=32"],
     "bf16": [*ESPCN, "loss=l1", "trainer.precision=bf16-mixed"],
     "srgan_bf16": [*GAN, "trainer.precision=bf16-mixed"],
+    "two_processes": [
+        *GAN,
+        "objective@loss.adversarial.objective=ragan",
+        "trainer=ddp_cpu",
+        "loss.adversarial.balance=0.6",
+        "ema_decay=0.9",
+    ],
 }
 COMMON = [
     "data.num_workers=0",
@@ -105,16 +120,23 @@ COMMON = [
 
 
 def weights_after(overrides: list[str], folder: Path) -> dict[str, Tensor]:
-    """Train for four updates in this process; every weight, running average and optimizer state afterwards."""
-    from sr_experiments.app.command import compose_config
-    from sr_experiments.commands.train import build
-
-    torch.set_num_threads(1)
+    """Train for four updates; every weight, running average and optimizer state afterwards."""
     paths = [f"paths.run_folder={folder}", f"paths.output_root={folder}", f"data.cache_dir={folder}/cache"]
     precision = [] if any("precision" in override for override in overrides) else ["trainer.precision=32-true"]
-    run = build(compose_config("train", [*COMMON, *overrides, *precision, *paths]))
-    run.fit(None)
+    given = [*COMMON, *overrides, *precision]
+    if "trainer=ddp_cpu" in overrides:
+        run("train", *given, f"hydra.run.dir={folder}", f"data.cache_dir={folder}/cache", cwd=folder).check_returncode()
+    else:
+        _train_here([*given, *paths])
     return state_of(torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True))
+
+
+def _train_here(overrides: list[str]) -> None:
+    from sr_experiments.app.command import compose_config
+    from sr_experiments.app.run import build
+
+    torch.set_num_threads(1)
+    build(compose_config("train", overrides)).fit(None)
 
 
 def state_of(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
@@ -132,10 +154,10 @@ def state_of(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
 
 
 PREFIXES = {
-    "network.": "network.",
-    "ema.module.": "average.",
-    "discriminator.": "discriminator.",
-    "balance.": "balance.",
+    "recipe.player.network.": "network.",
+    "recipe.player.average.module.": "average.",
+    "recipe.critic.player.network.": "discriminator.",
+    "recipe.critic.balance.": "balance.",
 }
 
 

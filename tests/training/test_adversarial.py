@@ -16,8 +16,10 @@ from sr_experiments.app.command import compose_config
 from sr_experiments.app.config import check_config
 from sr_experiments.callbacks.checkpoints import Checkpoints
 from sr_experiments.errors import UserError
-from sr_experiments.training.adversarial import AdversarialTraining
-from sr_experiments.training.supervised import Supervised
+from sr_experiments.training.critic import Critic
+from sr_experiments.training.module import Training
+from sr_experiments.training.recipes.adversarial import Adversarial
+from sr_experiments.training.recipes.supervised import Supervised
 
 TINY = [
     "model=espcn",
@@ -62,13 +64,13 @@ class Rows(pl.loggers.logger.DummyLogger):
         self.rows.setdefault(int(step or 0), {}).update(metrics)
 
 
-def build(config: DictConfig) -> tuple[AdversarialTraining, Any]:
+def build(config: DictConfig) -> tuple[Training, Any]:
     pl.seed_everything(config.seed, verbose=False)
     data = instantiate(config.data)
     return instantiate(config.training), data
 
 
-def fit(config: DictConfig, callbacks: list[Any] | None = None, **options: Any) -> tuple[AdversarialTraining, Rows]:
+def fit(config: DictConfig, callbacks: list[Any] | None = None, **options: Any) -> tuple[Training, Rows]:
     module, data = build(config)
     rows = Rows()
     resume = options.pop("resume", None)
@@ -104,14 +106,15 @@ class Probe(pl.Callback):
         self.steps: list[int] = []
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        self.before = copy_of(pl_module.network), copy_of(pl_module.discriminator)
+        self.before = tuple(copy_of(player.network) for player in pl_module.recipe.players())
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        after = copy_of(pl_module.network), copy_of(pl_module.discriminator)
+        generator, discriminator = (player.network for player in pl_module.recipe.players())
+        after = copy_of(generator), copy_of(discriminator)
         self.changed.append(tuple(not same(*pair) for pair in zip(self.before, after, strict=True)))  # type: ignore[arg-type]
         self.steps.append(trainer.global_step)
-        assert all(p.grad is None and not p.requires_grad for p in pl_module.discriminator.parameters())
-        assert all(p.requires_grad for p in pl_module.network.parameters())
+        assert all(p.grad is None and not p.requires_grad for p in discriminator.parameters())
+        assert all(p.requires_grad for p in generator.parameters())
 
 
 def test_steps_are_generator_updates(compose: Callable[..., DictConfig]) -> None:
@@ -129,25 +132,30 @@ def test_steps_are_generator_updates(compose: Callable[..., DictConfig]) -> None
         assert f"train/{name}" in rows.rows[10]
 
 
-class Phases(AdversarialTraining):
-    """Notes what each of the two steps changes."""
+class Watched(Critic):
+    """Notes what each of the two updates changes."""
 
-    def generator_step(self, parts: Any) -> Any:
-        before = copy_of(self.discriminator), copy_of(self.network)
-        values = super().generator_step(parts)
-        assert same(before[0], copy_of(self.discriminator))
-        assert not same(before[1], copy_of(self.network))
-        assert all(p.grad is None for p in self.discriminator.parameters())
-        self.gradients = [p.grad.clone() for p in self.network.parameters()]
+    def update(self, shown: Any, play: Any) -> Any:
+        before = copy_of(self.player.network), copy_of(self.generator.network)
+        assert same(self.before[1], before[0])
+        assert not same(self.before[0], before[1])
+        assert all(p.grad is None for p in self.player.parameters())
+        gradients = [p.grad.clone() for p in self.generator.parameters()]
+        values = super().update(shown, play)
+        assert not same(before[0], copy_of(self.player.network))
+        assert same(before[1], copy_of(self.generator.network))
+        assert all(torch.equal(p.grad, g) for p, g in zip(self.generator.parameters(), gradients, strict=True))
         return values
 
-    def discriminator_step(self) -> Any:
-        before = copy_of(self.discriminator), copy_of(self.network)
-        values = super().discriminator_step()
-        assert not same(before[0], copy_of(self.discriminator))
-        assert same(before[1], copy_of(self.network))
-        assert all(torch.equal(p.grad, g) for p, g in zip(self.network.parameters(), self.gradients, strict=True))
-        return values
+
+class Phases(Adversarial):
+    """Has a watched critic."""
+
+    def update(self, parts: Any, play: Any) -> Any:
+        self.critic.__class__ = Watched
+        object.__setattr__(self.critic, "generator", self.player)
+        object.__setattr__(self.critic, "before", [copy_of(player.network) for player in self.players()])
+        return super().update(parts, play)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +181,7 @@ def test_each_player_changes_only_itself(
     ]
     tiny = [item for item in TINY if not (hidden and item.startswith("loss.adversarial.discriminator.hidden"))]
     config = compose_config("train", [*tiny, *overrides])
-    config.training._target_ = f"{__name__}.Phases"
+    config.training.recipe._target_ = f"{__name__}.Phases"
     _, rows = fit(config)
     assert len(rows.rows) == 2
     assert ("train/d_penalty" in rows.rows[1]) == (objective == "wgan_gp" or any("r1" in item for item in more))
@@ -236,7 +244,7 @@ def test_balance_rests_the_discriminator(compose: Callable[..., DictConfig]) -> 
 @pytest.mark.parametrize("precision", ["bf16-mixed"])
 def test_half_precision_clipping_and_accumulation(compose: Callable[..., DictConfig], precision: str) -> None:
     config = compose("trainer.gradient_clip_val=1e-6", "trainer.accumulate_grad_batches=2", "optimizer.eps=1e-3")
-    config.training.discriminator_optimizer.eps = 1e-3
+    config.training.recipe.discriminator_optimizer.eps = 1e-3
     pl.seed_everything(config.seed, verbose=False)
     start = copy_of(instantiate(config.training))
     module, rows = fit(config, precision=precision)
@@ -256,17 +264,25 @@ def test_accumulated_parts_make_the_gradient_of_the_whole(compose: Callable[...,
         assert torch.allclose(first[name].float(), second[name].float(), atol=1e-5), name
 
 
-class Broken(AdversarialTraining):
-    """Has a discriminator's loss that is not finite at the second step."""
+class BrokenCritic(Critic):
+    """Has a loss that is not finite at the second step."""
 
-    def discriminator_loss(self, shown: Any, repeat: int) -> Any:
-        loss, values = super().discriminator_loss(shown, repeat)
-        return (loss * float("nan") if self.step_at_work == 2 else loss), values
+    def _judge(self, part: Any, play: Any) -> Any:
+        loss, terms = super()._judge(part, play)
+        return (loss * float("nan") if play.step == 1 else loss), terms
+
+
+class Broken(Adversarial):
+    """Has a broken critic."""
+
+    def update(self, parts: Any, play: Any) -> Any:
+        self.critic.__class__ = BrokenCritic
+        return super().update(parts, play)
 
 
 def test_a_loss_of_the_discriminator_that_is_not_finite(compose: Callable[..., DictConfig]) -> None:
     config = compose()
-    config.training._target_ = f"{__name__}.Broken"
+    config.training.recipe._target_ = f"{__name__}.Broken"
     with pytest.raises(UserError, match="At step 2 the d_loss is not finite"):
         fit(config)
     config.on_nonfinite = "skip"
@@ -280,7 +296,7 @@ def test_an_ordinary_loss_builds_no_discriminator(compose: Callable[..., DictCon
     tiny = [item for item in TINY if not item.startswith("loss")]
     config = compose_config("train", tiny)
     module, _ = build(config)
-    assert type(module) is Supervised
+    assert type(module.recipe) is Supervised
     assert "game" not in config.callbacks
     with pytest.raises(Exception, match="needs a loss with an adversarial part"):
         instantiate(compose_config("train", [*tiny, "training=adversarial"]).training)
@@ -306,8 +322,8 @@ def test_bad_input(compose: Callable[..., DictConfig]) -> None:
         ]
         with pytest.raises(Exception, match=message):
             instantiate(compose_config("train", [*tiny, *overrides]).training)
-    misspelt = compose("+training.discriminator_optimiser=1")
-    with pytest.raises(UserError, match=r"no key training\.discriminator_optimiser.*Did you mean"):
+    misspelt = compose("+training.recipe.discriminator_optimiser=1")
+    with pytest.raises(UserError, match=r"no key training\.recipe\.discriminator_optimiser.*Did you mean"):
         check_config(misspelt)
 
 
@@ -322,9 +338,10 @@ def test_crops_of_another_size_are_refused(compose: Callable[..., DictConfig]) -
 
 def test_variants_keep_their_overrides(compose: Callable[..., DictConfig]) -> None:
     config = compose(
-        "optimizer@training.discriminator_optimizer=adamw", "training.discriminator_optimizer.learning_rate=5e-5"
+        "optimizer@training.recipe.discriminator_optimizer=adamw",
+        "training.recipe.discriminator_optimizer.learning_rate=5e-5",
     )
-    assert config.training.discriminator_optimizer._target_.endswith("adamw")
+    assert config.training.recipe.discriminator_optimizer.type == "AdamW"
     assert config.optimizer.learning_rate == 1e-3
     _, rows = fit(config)
     assert rows.rows[1]["train/d_learning_rate"] == pytest.approx(5e-5, rel=0.5)

@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 
 from sr_experiments.app.command import compose_config
 from sr_experiments.app.config import check_config
-from sr_experiments.training.adversarial import AdversarialTraining
+from sr_experiments.training.recipes.adversarial import Adversarial
 
 LOSSES = {
     "srgan_mse": ("SRGANDiscriminator", "Vanilla", 1e-3),
@@ -40,11 +40,13 @@ def test_shipped_losses_bring_their_game(loss: str, tmp_path: Path) -> None:
     check_config(config)
     torch.manual_seed(0)
     module = instantiate(config.training)
-    assert isinstance(module, AdversarialTraining)
-    names = type(module.discriminator).__name__, type(module.objective).__name__, module.game.weight
+    recipe = module.recipe
+    assert isinstance(recipe, Adversarial)
+    critic = recipe.critic
+    names = type(critic.player.network).__name__, type(critic.objective).__name__, critic.game.weight
     assert names == LOSSES[loss]
-    assert module.game.balance == (0.9 if loss.startswith("enhancenet") else None)
-    assert not any(name.startswith("loss.") for name, _ in module.named_parameters())
+    assert critic.game.balance == (0.9 if loss.startswith("enhancenet") else None)
+    assert not any(name.startswith("recipe.loss.") for name, _ in module.named_parameters())
     assert module.loss is not None
     total, _ = module.loss(sr=torch.rand(1, 3, 64, 64), hr=torch.rand(1, 3, 64, 64), lr=torch.rand(1, 3, 16, 16))
     assert torch.isfinite(total)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,20 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from sr_experiments.app.command import compose_config, find_user_error
-from sr_experiments.commands.train import build
+from sr_experiments.app.command import compose_config
+from sr_experiments.app.run import build
 from sr_experiments.data.images import write_png
-from sr_experiments.degradations import Bicubic, BlurNoise, PairPool, RealEsrgan
+from sr_experiments.degradations import Bicubic, BlurNoise, RealEsrgan
 from sr_experiments.degradations.real_esrgan import sharpened
-from sr_experiments.errors import UserError
+from sr_experiments.errors import UserError, find_user_error
 from sr_experiments.losses import L1, WeightedSum
 from sr_experiments.models.sft_gan import SFTGAN
-from sr_experiments.training.inputs import check_inputs
-from sr_experiments.training.supervised import Supervised
+from sr_experiments.training.checks import check_data
+from sr_experiments.training.play import Play
+from sr_experiments.training.recipes.supervised import Supervised
+from sr_experiments.training.stages.pool import Pool
 from sr_experiments.upsamplers import SubPixel
+from tests.training.parts import stages, supervised
 
 Compose = Callable[..., DictConfig]
 
@@ -67,7 +71,10 @@ SRMD = ("model=srmd", "model.features=4", "model.layers=3")
         (("degradation=real_esrgan", "data.crop_size=20"), "kernel of 21x21 pixels is larger than the crop of 20x20"),
         (("degradation=bsrgan", "data.crop_size=24"), "kernel of 25x25 pixels is larger than the crop of 24x24"),
         (("degradation=bd", "degradation.size=40"), "kernel of 40x40 pixels is larger than the crop of 32x32"),
-        (("training.pair_pool=15", "data.batch_size=16"), "training.pair_pool=15 cannot mix batches of 16"),
+        (
+            ("training.stages.pool.pairs=15", "data.batch_size=16"),
+            "training.stages.pool.pairs=15 cannot mix batches of 16",
+        ),
     ],
 )
 def test_what_does_not_belong_together_is_refused(overrides: tuple[str, ...], told: str, compose: Compose) -> None:
@@ -111,11 +118,11 @@ def test_an_evaluation_needs_what_the_network_takes_too(compose: Compose) -> Non
     """But not of photographs that nothing is trained on."""
     data = build(compose("data.sets=[]")).datamodule
     network = SFTGAN(4, SubPixel, features=4, blocks=1)
-    check_inputs(Supervised(network, Bicubic(4)), data, training=False)
+    check_data(network, stages(Bicubic(4)), data)
     with pytest.raises(UserError, match=r"SFTGAN takes a condition.* of data\.train"):
-        check_inputs(Supervised(network, Bicubic(4)), data)
+        check_data(network, stages(Bicubic(4)), data, parts=1)
     with pytest.raises(UserError, match="which the degradation Bicubic does not give"):
-        check_inputs(Supervised(Seen(), Bicubic(4)), data, training=False)
+        check_data(Seen(), stages(Bicubic(4)), data)
 
 
 def test_a_crop_smaller_than_the_kernel_is_fine_where_lr_is_stored(compose: Compose, photos: Path) -> None:
@@ -132,14 +139,15 @@ def test_a_set_without_conditions_is_named(compose: Compose, photos: Path) -> No
     assert "none belongs to b of Alone: put NAME.npy or NAME.png for each into the folder Alone/condition" in told
     other = refusal(compose(*small, *data, "data.classes=7"))
     assert "class probabilities of the shape (1, 8, 32, 32); that given has the shape (1, 7, 32, 32)" in other
-    pool = refusal(compose(*small, *data, "training.pair_pool=20"))
+    pool = refusal(compose(*small, *data, "training.stages.pool.pairs=20"))
     assert "references and conditions would no longer belong to" in pool
 
 
 class Seen(nn.Module):
     """Keeps what it was given beside LR."""
 
-    extra_inputs = ("degradation_map",)
+    inputs = ("degradation_map",)
+    input_channels = MappingProxyType({"degradation_map": 16})
     scale = 2
 
     def __init__(self) -> None:
@@ -159,46 +167,43 @@ def batch_of(number: int, size: int = 3) -> dict[str, torch.Tensor]:
 
 def test_the_network_is_told_what_was_drawn_for_each_sample() -> None:
     degradation = BlurNoise(2, components=15)
-    module = Supervised(Seen(), degradation)
-    batch = module.prepare(batch_of(1))
-    sr = module.enlarge(module.network, batch)
-    assert sr.shape == (3, 3, 32, 32)
-    assert torch.equal(module.network.told, degradation.extras(batch["key"])["degradation_map"])
+    network = Seen()
+    recipe = supervised(network, degradation).recipe
+    batch = stages(degradation)(batch_of(1), 0)
+    assert isinstance(recipe, Supervised)
+    assert recipe.with_sr(batch)["sr"].shape == (3, 3, 32, 32)
+    assert torch.equal(network.told, degradation.extras(batch["key"])["degradation_map"])
     assert torch.equal(batch["lr"], degradation(batch["hr"], batch["key"]))
-    assert len({tuple(row.tolist()) for row in module.network.told}) == 3
+    assert len({tuple(row.tolist()) for row in network.told}) == 3
 
 
 def test_pairs_of_the_pool_bring_their_draws_along() -> None:
     degradation = BlurNoise(2)
-    module = Supervised(Seen(), degradation, pair_pool=6)
-    module.pool = PairPool(6, 32, 2)
+    prepare = stages(degradation, Pool(6, 32, 2))
     mixed = 0
     for number in range(6):
-        batch = module.prepare(batch_of(number))
+        batch = prepare(batch_of(number), 0)
         mixed += len(set((batch["key"] // 100).tolist())) > 1
         assert torch.equal(batch["lr"], degradation(batch["hr"], batch["key"]))
         assert torch.equal(batch["degradation_map"], degradation.extras(batch["key"])["degradation_map"])
     assert mixed >= 2
-    module.eval()
+    prepare.eval()
     given = batch_of(9)
-    assert torch.equal(module.prepare(given)["key"], given["key"])
+    assert torch.equal(prepare(given, 0)["key"], given["key"])
 
 
 def test_the_loss_sees_sharpened_hr_in_training_and_others_see_hr() -> None:
-    loss = WeightedSum({"l1": {"weight": 1.0, "term": L1()}})
-    module = Supervised(Seen(), RealEsrgan(2), loss)
+    recipe = supervised(Seen(), RealEsrgan(2), WeightedSum({"l1": {"weight": 1.0, "term": L1()}})).recipe
+    assert isinstance(recipe, Supervised)
     hr = batch_of(3)["hr"].float() / 255
-    module.extra_inputs = ()
-    batch = module.prepare(batch_of(3))
+    batch = stages(RealEsrgan(2))(batch_of(3), 0)
     torch.testing.assert_close(batch["hr"], hr)
     sr = torch.rand(3, 3, 32, 32)
-    value = module.image_terms(sr, batch)["l1"].value
+    value = recipe.terms({**batch, "sr": sr}, Play(0))["l1"].value
     torch.testing.assert_close(value, (sr - sharpened(hr)).abs().mean())
     assert abs(value - (sr - hr).abs().mean()) > 1e-4
-    module.degradation = Bicubic(2)
-    plain = module.image_terms(sr, module.prepare(batch_of(3)))["l1"].value
+    plain = recipe.terms({**stages(Bicubic(2))(batch_of(3), 0), "sr": sr}, Play(0))["l1"].value
     torch.testing.assert_close(plain, (sr - hr).abs().mean())
-    module.degradation = RealEsrgan(2)
-    stored = module.prepare({**batch_of(3), "lr": batch_of(3)["hr"][..., ::2, ::2]})
+    stored = stages(RealEsrgan(2))({**batch_of(3), "lr": batch_of(3)["hr"][..., ::2, ::2]}, 0)
     assert "target" not in stored
-    assert "target" not in module.eval().prepare(batch_of(3))
+    assert "target" not in stages(RealEsrgan(2)).eval()(batch_of(3), 0)

@@ -16,10 +16,11 @@ from sr_experiments.losses import MSE, WeightedSum
 from sr_experiments.models.fsrcnn import FSRCNN
 from sr_experiments.models.small import SmallResNet
 from sr_experiments.models.srcnn import SRCNN
+from sr_experiments.training.module import Training
 from sr_experiments.training.optimizers import make
 from sr_experiments.training.schedules import step
-from sr_experiments.training.supervised import Supervised
 from sr_experiments.upsamplers import Interpolation, SubPixel, Transposed
+from tests.training.parts import supervised
 
 RATE = 1e-3
 
@@ -32,14 +33,14 @@ def srcnn() -> SRCNN:
     return SRCNN(2, Interpolation, features=(4, 4))
 
 
-def module_of(network: nn.Module, factor: float) -> Supervised:
+def module_of(network: nn.Module, factor: float) -> Training:
     loss = WeightedSum({"mse": {"weight": 1.0, "term": MSE()}})
     optimizer = partial(make, type="Adam", learning_rate=RATE, eps=1e-16)
     schedule = partial(step, every=1, gamma=0.5)
-    return Supervised(network, Bicubic(2), loss, optimizer, schedule, last_layer_rate=factor)
+    return supervised(network, Bicubic(2), loss, optimizer=optimizer, scheduler=schedule, last_layer_rate=factor)
 
 
-def fit(module: Supervised, steps: int) -> None:
+def fit(module: Training, steps: int) -> None:
     generator = torch.Generator().manual_seed(0)
     batch: dict[str, Tensor] = {"hr": torch.randint(0, 256, (2, 3, 16, 16), generator=generator, dtype=torch.uint8)}
     trainer = pl.Trainer(

@@ -20,10 +20,10 @@ from sr_experiments.errors import UserError
 from sr_experiments.losses import L1, RecursiveSupervision, WeightedSum
 from sr_experiments.models.drcn import DRCN
 from sr_experiments.models.edsr import EDSR
-from sr_experiments.training.agreement import WITH_OUTPUTS
-from sr_experiments.training.supervised import Supervised
+from sr_experiments.training.checks import WITH_OUTPUTS
 from sr_experiments.upsamplers import SubPixel
 from tests.runs.test_resume import same
+from tests.training.parts import supervised
 from tests.training.test_adversarial import Rows
 
 TINY = [
@@ -104,7 +104,7 @@ def test_learns_from_every_image_with_one_forward(
     assert len(seen) == sum(calls)
     assert all(gradient > 0 for gradient in seen[calls[0] :])
     assert rows.rows[2]["train/loss"] > 0
-    assert all(torch.isfinite(p).all() for p in module.network.parameters())
+    assert all(torch.isfinite(p).all() for p in module.recipe.player.network.parameters())
 
 
 @pytest.mark.parametrize("model", ["drcn", "memnet", "lapsrn", "ms_lapsrn"])
@@ -145,10 +145,10 @@ def test_a_network_without_such_images_is_refused(compose: Callable[..., DictCon
     network, degradation = EDSR(4, SubPixel, features=4, blocks=1), Bicubic(4)
     loss = instantiate(compose("loss=drcn").loss)
     with pytest.raises(UserError, match=r"term recursive looks at .* EDSR makes none: .* model=dbpn \| drcn \| dsrn"):
-        Supervised(network, degradation, loss)
+        supervised(network, degradation, loss)
     # A term of weight 0 looks at nothing.
     entries = {"l1": {"weight": 1, "term": L1()}, "off": {"weight": 0, "term": RecursiveSupervision(L1())}}
-    assert not Supervised(network, degradation, WeightedSum(entries)).looks_at_outputs
+    assert not supervised(network, degradation, WeightedSum(entries)).recipe.takes_outputs
 
 
 def test_the_refusal_names_all_networks_that_have_them() -> None:
@@ -157,7 +157,7 @@ def test_the_refusal_names_all_networks_that_have_them() -> None:
 
 
 def test_what_training_calls_is_compiled(compose: Callable[..., DictConfig]) -> None:
-    compiled = instantiate(compose(*chosen("drcn"), "compile=true").training).network
+    compiled = instantiate(compose(*chosen("drcn"), "compile=true").training).recipe.player.network
     assert isinstance(compiled.outputs._torchdynamo_orig_callable.__self__, DRCN)
 
 
@@ -170,7 +170,9 @@ def test_clips_by_value_or_by_what_the_learning_rate_makes_of_it(
     config = compose("loss=euclidean", *descent, *clip)
     pl.seed_everything(config.seed, verbose=False)
     instantiate(config.data)
-    start = instantiate(config.training).network.state_dict()
+    start = instantiate(config.training).recipe.player.network.state_dict()
     _, module, _ = fit(config, 1)
-    moved = torch.cat([(module.network.state_dict()[name] - value).flatten() for name, value in start.items()]).abs()
+    moved = torch.cat(
+        [(module.recipe.player.network.state_dict()[name] - value).flatten() for name, value in start.items()]
+    ).abs()
     assert moved.max().item() == pytest.approx(0.5 * limit, rel=1e-4)

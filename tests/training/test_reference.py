@@ -12,13 +12,14 @@ import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
-from sr_experiments.app.command import compose_config, find_user_error
+from sr_experiments.app.command import compose_config
 from sr_experiments.app.config import check_config
+from sr_experiments.app.run import build
 from sr_experiments.callbacks.checkpoints import Checkpoints
-from sr_experiments.commands.train import build
-from sr_experiments.errors import UserError
-from sr_experiments.training.adversarial import AdversarialTraining
-from sr_experiments.training.supervised import Supervised
+from sr_experiments.errors import UserError, find_user_error
+from sr_experiments.training.module import Training
+from sr_experiments.training.recipes.adversarial import Adversarial
+from sr_experiments.training.recipes.supervised import Supervised
 from tests.training.test_adversarial import Rows, copy_of, same
 
 TINY = [
@@ -62,24 +63,21 @@ def compose(tmp_path: Path) -> Callable[..., DictConfig]:
 
 
 class Batches(pl.Callback):
-    """Keeps every batch as the network saw it, by wrapping `prepare`."""
+    """Keeps every batch as the network saw it, by wrapping the stages."""
 
     def __init__(self) -> None:
         self.prepared: list[dict[str, Any]] = []
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        prepare = pl_module.prepare
+        def keep(_stages: Any, _inputs: Any, batch: dict[str, Any]) -> None:
+            self.prepared.append(batch)
 
-        def kept(batch: dict[str, Any]) -> dict[str, Any]:
-            self.prepared.append(prepare(batch))
-            return self.prepared[-1]
-
-        pl_module.prepare = kept
+        pl_module.stages.register_forward_hook(keep)
 
 
 def fit(
     config: DictConfig, callbacks: list[Any] | None = None, resume: Path | None = None, **options: Any
-) -> tuple[Supervised, Rows]:
+) -> tuple[Training, Rows]:
     run = build(config)
     rows = Rows()
     trainer = pl.Trainer(
@@ -97,7 +95,7 @@ def fit(
 
 def test_reconstruction_only_trains_one_network(compose: Callable[..., DictConfig]) -> None:
     module, rows = fit(compose("trainer.max_steps=4"))
-    assert type(module) is Supervised
+    assert type(module.recipe) is Supervised
     assert sorted(rows.rows) == [1, 2, 3, 4]
     assert {"train/loss", "train/learning_rate"} < set(rows.rows[4])
     assert not any("adversarial" in name for name in rows.rows[4])
@@ -106,7 +104,7 @@ def test_reconstruction_only_trains_one_network(compose: Callable[..., DictConfi
 def test_maps_are_those_of_the_references(compose: Callable[..., DictConfig]) -> None:
     batches = Batches()
     module, _ = fit(compose(), [batches])
-    assert module.matching is not None
+    assert module.stages.matching is not None
     first = batches.prepared[0]
     assert {name: maps.shape for name, maps in first["maps"].items()} == {
         "relu3_1": (2, 256, 8, 8),
@@ -115,10 +113,10 @@ def test_maps_are_those_of_the_references(compose: Callable[..., DictConfig]) ->
     }
     assert first["similarity"].shape == (2, 1, 8, 8)
     refs = [[ref.float() / 255 for ref in refs] for refs in first["ref"]]
-    maps, similarity = module.matching(first["lr"], refs)
+    maps, similarity = module.stages.matching(first["lr"], refs)
     assert same(maps, first["maps"])
     assert torch.equal(similarity, first["similarity"])
-    swapped, _ = module.matching(first["lr"], refs[::-1])
+    swapped, _ = module.stages.matching(first["lr"], refs[::-1])
     assert not torch.equal(swapped["relu1_1"], maps["relu1_1"])
 
 
@@ -126,16 +124,16 @@ def test_data_without_references_means_self_reference(compose: Callable[..., Dic
     batches = Batches()
     module, _ = fit(compose("data.crop_size=48", data=["data=sample"]), [batches])
     assert "ref" not in batches.prepared[0]
-    assert module.matching is not None
+    assert module.stages.matching is not None
     lr = batches.prepared[0]["lr"]
-    maps, _ = module.matching(lr, [[]] * len(lr))
+    maps, _ = module.stages.matching(lr, [[]] * len(lr))
     assert same(maps, batches.prepared[0]["maps"])
 
 
 def test_reconstruction_alone_then_all_losses(compose: Callable[..., DictConfig]) -> None:
     config = compose(*GAME, "loss.adversarial.pretrain_steps=2", "trainer.max_steps=4", "data.crop_size=64")
     module, rows = fit(config)
-    assert isinstance(module, AdversarialTraining)
+    assert isinstance(module.recipe, Adversarial)
     assert "train/warm_up" in rows.rows[2]
     assert "train/d_loss" not in rows.rows[2]
     assert {"train/perceptual", "train/texture", "train/adversarial", "train/d_loss"} < set(rows.rows[3])
@@ -145,20 +143,19 @@ def test_reconstruction_alone_then_all_losses(compose: Callable[..., DictConfig]
 def test_true_maps_every_other_update(compose: Callable[..., DictConfig]) -> None:
     batches = Batches()
     module, _ = fit(compose("matching.truth_every=2", "trainer.max_steps=4"), [batches])
-    assert module.matching is not None
+    assert module.stages.matching is not None
     for step, batch in enumerate(batches.prepared, start=1):
-        truth, ones = module.matching.truth(batch["hr"])
+        truth, ones = module.stages.matching.truth(batch["hr"])
         assert same(truth, batch["maps"]) == (step % 2 == 0)
         assert torch.equal(ones, batch["similarity"]) == (step % 2 == 0)
 
 
 def test_true_maps_are_for_training_only(compose: Callable[..., DictConfig]) -> None:
     run = build(compose("matching.truth_every=2"))
-    run.module.step_at_work = 2
     hr = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
     batch = {"hr": hr, "key": torch.zeros(1, dtype=torch.long)}
-    assert torch.equal(run.module.train().prepare(batch)["similarity"], torch.ones(1, 1, 16, 16))
-    assert not torch.equal(run.module.eval().prepare(batch)["similarity"], torch.ones(1, 1, 16, 16))
+    assert torch.equal(run.module.train().stages(batch, 1)["similarity"], torch.ones(1, 1, 16, 16))
+    assert not torch.equal(run.module.eval().stages(batch, 1)["similarity"], torch.ones(1, 1, 16, 16))
 
 
 @pytest.mark.parametrize("loss", [["loss=srntt_l2"], [*GAME, "loss.adversarial.pretrain_steps=2", "data.crop_size=64"]])
@@ -173,11 +170,11 @@ def test_resume_is_exact(loss: list[str], compose: Callable[..., DictConfig], tm
 def test_mixed_precision_matches_in_full(compose: Callable[..., DictConfig]) -> None:
     batches = Batches()
     module, rows = fit(compose("trainer.max_steps=1"), [batches], precision="bf16-mixed")
-    assert module.matching is not None
+    assert module.stages.matching is not None
     first = batches.prepared[0]
     assert first["maps"]["relu1_1"].dtype == torch.float32
     refs = [[ref.float() / 255 for ref in refs] for refs in first["ref"]]
-    assert same(module.matching(first["lr"], refs)[0], first["maps"])
+    assert same(module.stages.matching(first["lr"], refs)[0], first["maps"])
     assert torch.isfinite(torch.tensor(rows.rows[1]["train/loss"]))
 
 
@@ -205,12 +202,12 @@ def test_frozen_content_needs_a_trained_one(compose: Callable[..., DictConfig], 
     trained, _ = fit(config, [Checkpoints(str(tmp_path / "content" / "checkpoints"), every=3)])
     start = compose("model.freeze_content=true", f"init_from={tmp_path}/content/checkpoints/last.ckpt", "ema_decay=0.9")
     module, _ = fit(start)
-    moved = copy_of(module.network)
-    before = copy_of(trained.network)
+    moved = copy_of(module.recipe.player.network)
+    before = copy_of(trained.recipe.player.network)
     kept = [name for name in moved if name.startswith("content.")]
     assert kept
     assert [name for name in kept if not torch.equal(moved[name], before[name])] == []
-    assert not same(moved, copy_of(build(start).module.network))
+    assert not same(moved, copy_of(build(start).module.recipe.player.network))
 
 
 def test_network_and_matching_belong_together(compose: Callable[..., DictConfig]) -> None:

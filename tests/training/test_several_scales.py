@@ -17,7 +17,7 @@ from torch import nn
 
 from sr_experiments.app.command import compose_config
 from sr_experiments.app.config import conf_dir
-from sr_experiments.commands.train import build
+from sr_experiments.app.run import build
 from sr_experiments.degradations import Bicubic
 from sr_experiments.errors import UserError
 from sr_experiments.losses import L1, LRConsistency, WeightedSum
@@ -25,15 +25,15 @@ from sr_experiments.models.carn import CARN
 from sr_experiments.models.edsr import EDSR
 from sr_experiments.models.ms_lapsrn import MSLapSRN
 from sr_experiments.models.vdsr import VDSR
-from sr_experiments.training.several_scales import FOR_SEVERAL_SCALES, SeveralScales
-from sr_experiments.training.supervised import Supervised
+from sr_experiments.training.stages.scales import FOR_SEVERAL_SCALES, SeveralScales
 from sr_experiments.upsamplers import Interpolation, SubPixel, Transposed
 from tests.harness import run, train
 from tests.runs.test_resume import same
+from tests.training.parts import stages, supervised
 
 
 def several(scales: tuple[float, ...] = (2, 3, 4), crop_size: int = 24, seed: int = 1) -> SeveralScales:
-    return SeveralScales({scale: Bicubic(scale) for scale in scales}, seed, crop_size)
+    return SeveralScales(scales, [Bicubic(scale) for scale in scales], seed, crop_size)
 
 
 def test_seed_and_step_decide() -> None:
@@ -53,7 +53,7 @@ def test_lr_has_one_size_and_belongs_to_its_window() -> None:
     for step in range(20):
         index, top, left = scales.draw(step, 24)
         scale = (2, 3, 4)[index]
-        made = scales(hr, None, step)
+        made = scales({"hr": hr}, step)
         assert made["scale"] == scale
         assert torch.equal(made["hr"], hr[:, :, top : top + 6 * scale, left : left + 6 * scale])
         assert made["lr"].shape == (2, 3, 6, 6)
@@ -68,7 +68,7 @@ def test_real_scales_of_meta_rdn_fit_the_crops_of_its_recipe() -> None:
     assert scales.lr_size == 50
     hr, met = torch.rand(1, 1, 200, 200), set()
     for step in range(200):
-        made = scales(hr, None, step)
+        made = scales({"hr": hr}, step)
         assert made["lr"].shape[-2:] == (50, 50)
         assert made["hr"].shape[-1] == round(50 * made["scale"])
         met.add(made["scale"])
@@ -97,7 +97,7 @@ def test_networks_that_cannot_are_refused(
     network: nn.Module, scales: tuple[float, ...], scale: int, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        Supervised(network, Bicubic(scale)).train_at(several(scales, 40), scale)
+        supervised(network, Bicubic(scale), scales=several(scales, 40))
 
 
 def test_what_belongs_to_one_scale_is_refused() -> None:
@@ -107,7 +107,7 @@ def test_what_belongs_to_one_scale_is_refused() -> None:
         several((2.1, 2.5), 30)
     terms = {"cycle": {"weight": 1, "term": LRConsistency(Bicubic(4))}, "l1": {"weight": 1, "term": L1()}}
     with pytest.raises(UserError, match="The loss term cycle shrinks by one scale"):
-        Supervised(carn(4), Bicubic(4), WeightedSum(terms)).train_at(several(), 4)
+        supervised(carn(4), Bicubic(4), WeightedSum(terms), scales=several())
 
 
 @pytest.mark.parametrize("scales", ["3", "[2,2,4]"])
@@ -117,12 +117,11 @@ def test_scales_that_are_no_list_of_different_numbers_are_refused(scales: str, t
 
 
 def test_pairs_of_one_scale_are_refused() -> None:
-    module = Supervised(carn(4), Bicubic(4))
-    module.train_at(several(), 4)
+    prepare = stages(Bicubic(4), scales=several())
     pair = {"hr": torch.zeros(1, 3, 24, 24, dtype=torch.uint8), "lr": torch.zeros(1, 3, 6, 6, dtype=torch.uint8)}
     with pytest.raises(UserError, match="LR images of one scale cannot train several: set scales=null"):
-        module.prepare(pair)
-    assert module.eval().prepare(pair)["lr"].shape == (1, 3, 6, 6)  # they can be evaluated on
+        prepare(pair, 0)
+    assert prepare.eval()(pair, 0)["lr"].shape == (1, 3, 6, 6)  # they can be evaluated on
 
 
 def test_the_refusal_names_all_networks_of_several_scales() -> None:
@@ -177,14 +176,14 @@ def fit(folder: Path, *overrides: str, resume: Path | None = None) -> Any:
 @pytest.mark.parametrize("model", SIZES)
 def test_trains_at_the_scale_of_the_step(model: str, tmp_path: Path) -> None:
     made = fit(tmp_path / "run", *options(model))
-    scales = made.module.several_scales
+    scales = made.module.stages["scales"]
     drawn = [scales.scales[scales.draw(step, 24)[0]] for step in range(6)]
     rows = rows_of(tmp_path / "run")
     assert [float(row["train/scale"]) for row in rows] == drawn
     assert len(set(drawn)) > 1
     assert all(float(row["train/loss"]) > 0 for row in rows)
-    moments = made.module.generator_optimizer.state
-    for name, parameter in made.module.network.named_parameters():
+    moments = made.module.recipe.player.optimizer.state
+    for name, parameter in made.module.recipe.player.network.named_parameters():
         of = name.split(".x")[1][0] if ".x" in name else None
         if of is not None and float(of) not in drawn:
             assert parameter not in moments, f"{name} belongs to a scale that was never drawn"

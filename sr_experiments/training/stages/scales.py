@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sr_experiments.errors import UserError
 from sr_experiments.models.scales import check_scales
+from sr_experiments.models.traits import traits
+from sr_experiments.training.terms import Batch, full_precision
 
 _SCALE = 2  # a stream of random numbers beside those of the sampler
 
@@ -26,8 +26,11 @@ class SeveralScales(nn.Module):
     place is drawn with the scale. Both depend on seed and step alone, so that all processes, all parts of an update
     and a resumed run agree.
 
+    In evaluations it does nothing: LR is then made at one scale, by the stage that follows.
+
     Args:
-        degradations: what makes LR from HR, by scale.
+        scales: the enlargements.
+        degradations: what makes LR from HR at each of them.
         seed: decides the draws.
         crop_size: HR pixels a side of the crops that the data brings.
 
@@ -35,9 +38,9 @@ class SeveralScales(nn.Module):
         UserError: there are fewer than two scales, or an HR window at one of them would not be of whole pixels.
     """
 
-    def __init__(self, degradations: Mapping[float, nn.Module], seed: int, crop_size: int) -> None:
+    def __init__(self, scales: Sequence[float], degradations: Sequence[nn.Module], seed: int, crop_size: int) -> None:
         super().__init__()
-        self.scales = tuple(degradations)
+        self.scales = tuple(scales)
         if len(self.scales) < 2:
             raise UserError(f"scales={list(self.scales)} must be several, as [2,3,4]; for one set scale, scales=null.")
         self.seed = seed
@@ -49,7 +52,7 @@ class SeveralScales(nn.Module):
                     f"data.crop_size={crop_size} gives LR crops of {self.lr_size} pixels, which scale={scale} makes "
                     f"{side:g}: choose a crop_size whose LR crops are whole at all scales={list(self.scales)}."
                 )
-        self.degradations = nn.ModuleList(degradations.values())
+        self.degradations = nn.ModuleList(degradations)
 
     def check(self, network: nn.Module, scale: float) -> None:
         """See to it that a network can be trained at all scales, and is evaluated at one of them.
@@ -58,23 +61,24 @@ class SeveralScales(nn.Module):
             UserError: it is not so.
         """
         name, listed = type(network).__name__, ",".join(f"{each:g}" for each in self.scales)
-        if "scale" not in inspect.signature(network.forward).parameters:
+        if not traits(network).takes_scale:
             raise UserError(
                 f"{name} has one enlargement, so that scales=[{listed}] cannot be trained in one network: set "
                 f"scales=null, or choose model={' | '.join(FOR_SEVERAL_SCALES)}."
             )
-        possible = getattr(network, "possible_scales", None)
+        said = traits(network)
+        possible = said.possible_scales
         for each in self.scales:
-            if hasattr(network, "scales"):
-                check_scales(each, network.scales, name)  # type: ignore[arg-type]
+            if said.scales:
+                check_scales(each, said.scales, name)  # type: ignore[arg-type]
             elif possible is not None and each not in possible:
                 raise UserError(
                     f"{name} cannot enlarge by {each:g} of scales=[{listed}]: use {', '.join(map(str, possible))}."
                 )
-            elif each != int(each) and not getattr(network, "real_scales", False):
+            elif each != int(each) and not said.real_scales:
                 raise UserError(f"{name} enlarges by whole numbers, not by {each:g} of scales: use model=meta_rdn.")
         if scale not in self.scales:
-            raise UserError(f"scale={scale}, at which is validated and tested, is not among scales=[{listed}].")
+            raise UserError(f"scale={scale:g}, at which is validated and tested, is not among scales=[{listed}].")
 
     def draw(self, step: int, hr_size: int) -> tuple[int, int, int]:
         """Which of the scales the update after `step` others has, and where in HR crops of `hr_size` its windows lie.
@@ -92,20 +96,28 @@ class SeveralScales(nn.Module):
         return round(self.scales[index] * self.lr_size)
 
     @torch.no_grad()
-    def forward(self, hr: Tensor, key: Tensor | None, step: int) -> dict[str, Any]:
-        """Make a pair at the scale of an update.
+    def forward(self, batch: Batch, step: int) -> Batch:
+        """Make the pairs of a training batch at the scale of its update.
 
         Args:
-            hr: (B, C, c, c) in [0, 1].
-            key: per-sample random keys, for the degradation.
+            batch: with `hr`, (B, C, c, c) in [0, 1], and keys for the degradation.
             step: updates made before.
 
         Returns:
-            `hr`, (B, C, scale * p, scale * p), `lr`, (B, C, p, p), and `scale`.
+            The batch with `hr`, (B, C, scale * p, scale * p), `lr`, (B, C, p, p), and `scale`.
+
+        Raises:
+            UserError: the data bring LR images, which are of one scale.
         """
-        index, top, left = self.draw(step, hr.shape[-1])
+        if not self.training:
+            return batch
+        if "lr" in batch:
+            raise UserError("Photographs with LR images of one scale cannot train several: set scales=null.")
+        index, top, left = self.draw(step, batch["hr"].shape[-1])
         side = self.hr_size(index)
-        hr = hr[..., top : top + side, left : left + side]
+        hr = batch["hr"][..., top : top + side, left : left + side]
+        degradation = self.degradations[index]
         # Rounding may make HR / scale a little more than it is, and LR a pixel larger.
-        lr = self.degradations[index](hr, key)[..., : self.lr_size, : self.lr_size]
-        return {"hr": hr, "lr": lr, "scale": self.scales[index]}
+        with full_precision(hr):
+            lr = degradation(hr, batch.get("key"))[..., : self.lr_size, : self.lr_size]
+        return {**batch, "hr": hr, "lr": lr, "scale": self.scales[index], "degradation": degradation}

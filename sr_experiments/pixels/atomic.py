@@ -1,0 +1,39 @@
+"""Files that are either complete or absent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# What an unfinished file is called: hidden, and without the ending of a file that anybody looks for.
+UNFINISHED = ".*.tmp"
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A file to write, which takes the place of `path` once it is whole and on the disk.
+
+    If anything goes wrong meanwhile, what was there before is untouched, and nothing is left beside it. Missing folders
+    are made.
+
+    Args:
+        path: the file to write or replace.
+
+    Yields:
+        The path to write to, in the same folder; no other process has the same.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield unfinished
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
