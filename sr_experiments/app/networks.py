@@ -11,7 +11,7 @@ from sr_experiments.app.config import conf_dir
 from sr_experiments.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from sr_experiments.inference.figures import ReceptiveField
+    from sr_experiments.inference.receptive_field import ReceptiveField
 
 SETS = ("Set5", "Set14", "B100", "Urban100")
 WIDTH, HEIGHT = 1280, 720  # of the picture for which multiply-adds are counted
@@ -108,6 +108,7 @@ def _row(name: str, scale: float, published: dict[str, Any]) -> Row:
 
     from sr_experiments.app.command import compose_config, in_words
     from sr_experiments.inference import figures
+    from sr_experiments.inference.receptive_field import receptive_field
     from sr_experiments.models.traits import traits
 
     try:
@@ -128,7 +129,7 @@ def _row(name: str, scale: float, published: dict[str, Any]) -> Row:
         framework=said.framework or "",
         parameters=figures.parameters(network),
         multiply_adds=round(figures.multiply_adds(shapes, height, width) * ratio),
-        field=figures.receptive_field(network),
+        field=receptive_field(network),
         published=published_at(published, scale),
     )
 
