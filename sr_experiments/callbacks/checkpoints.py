@@ -13,6 +13,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from sr_experiments.callbacks.csv_log import CSVLog
 from sr_experiments.errors import UserError
 from sr_experiments.pixels.atomic import replacing
+from sr_experiments.runs.folder import BEST, LAST, checkpoint_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -57,8 +58,8 @@ class Checkpoints(Checkpoint):
             raise UserError(f"callbacks.checkpoints.every must be at least 1 generator update, not {every}.")
         if mode not in ("max", "min"):
             raise UserError(f"callbacks.checkpoints.mode={mode} is unknown: use max or min.")
-        self.last_path = Path(folder) / "last.ckpt"
-        self.best_path = Path(folder) / "best.ckpt"
+        self.last_path = checkpoint_file(Path(folder), LAST)
+        self.best_path = checkpoint_file(Path(folder), BEST)
         self.every = every
         self.monitor = monitor
         self.mode = mode

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.networks import read_published
 from sr_experiments.degradations import bicubic_upsample
 from sr_experiments.inference.figures import multiply_adds, receptive_field
