@@ -102,7 +102,7 @@ def test_values_come_back_from_an_override(value: Any) -> None:
 def test_wrong_settings_are_refused() -> None:
     for sweep, message in (
         ({"direction": "up"}, "use max or min"),
-        ({"metric": ["psnr", "ssim"]}, "one direction a metric"),
+        ({"metric": ["psnr", "ssim"], "direction": "max"}, "one direction a metric"),
         ({"metric": 3}, "must name a metric"),
         ({"retry": -1}, "sweep.retry=-1"),
     ):
