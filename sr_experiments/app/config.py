@@ -95,9 +95,10 @@ def check_config(config: DictConfig, added: Iterable[str] = ()) -> None:
     """
     container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     _check_exchanges(container)
-    parts = dict(walk_targets(container))
+    # The outermost first: a message names `optimizer` rather than `training.optimizer`, which refers to it.
+    parts = dict(sorted(walk_targets(container), key=lambda part: part[0].count(".")))
     for path, mapping in parts.items():
-        accepted = parameters_of(mapping["_target_"], path)
+        accepted = parameters_of(mapping["_target_"], path, mapping)
         for key, value in mapping.items():
             if key in HYDRA_KEYS or accepted is None:
                 continue
@@ -128,10 +129,11 @@ def _check_exchanges(container: Any) -> None:
             )
 
 
-def parameters_of(target: str, path: str) -> dict[str, Any] | None:
+def parameters_of(target: str, path: str, given: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
     """Names that a target can be given, with their type hints; None where it takes any.
 
-    A class that hands the rest of its options (`**options`) on to its base takes those of the base, too.
+    A class that hands the rest of its options (`**options`) on to its base takes those of the base, too. A target whose
+    options depend on what it is given says which with a function in its attribute `accepted_arguments`.
 
     Raises:
         UserError: there is no such target.
@@ -143,6 +145,9 @@ def parameters_of(target: str, path: str) -> dict[str, Any] | None:
         signatures = [inspect.signature(maker) for maker in makers]
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"The part {target!r} at {path} cannot be found: {error}.") from error
+    if hasattr(found, "accepted_arguments"):
+        options = {key: value for key, value in (given or {}).items() if key not in HYDRA_KEYS}
+        return dict(found.accepted_arguments(**options))
     accepted: dict[str, Any] = {}
     for maker, signature in zip(makers, signatures, strict=True):
         try:

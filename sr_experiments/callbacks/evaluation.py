@@ -25,11 +25,6 @@ def takes_references(pl_module: pl.LightningModule) -> bool:
     return pl_module.stages.matching is not None  # type: ignore[union-attr]
 
 
-def is_part(limit: float) -> bool:
-    """Whether `trainer.limit_*_batches` leaves images out: 1.0 is all of them, and the whole number 1 is one image."""
-    return isinstance(limit, int) or limit != 1.0
-
-
 class Evaluation(pl.Callback):
     """Measures under one protocol: `val/SET/psnr` while training, a whole table with the bicubic baseline in the test.
 
@@ -40,7 +35,8 @@ class Evaluation(pl.Callback):
     Attributes:
         results: after a test: set -> means, the bicubic baseline's means, and the scores of every image by name; with
             references also how similar they are. A score that could not be taken is None, and if that is so for a
-            whole run, `unavailable` says why.
+            whole run, `unavailable` says why. Where `limit_test_batches` left images out, `coverage` says how many of
+            how many were scored.
         image_scores: after a validation or test, in every process: set -> score -> its value of each image, None for
             an image without.
     """
@@ -70,14 +66,20 @@ class Evaluation(pl.Callback):
                 logger.higher_is_better = self.scores.higher_is_better
         self.scores.settle(lambda mine: bool(strategy.reduce_boolean_decision(mine, all=True)))
 
-    def start(self, trainer: pl.Trainer, loaders: Any, limit: float, names: tuple[str, ...]) -> None:
-        """Make an empty table for every set."""
+    def start(self, trainer: pl.Trainer, loaders: Any, limit: int | float, names: tuple[str, ...]) -> None:
+        """Make an empty table for every set.
+
+        Args:
+            trainer: Lightning's.
+            loaders: one for each set.
+            limit: `limit_val_batches` or `limit_test_batches`: an int is a number of images, a float a fraction.
+            names: the scores in the table.
+        """
+        is_partial = trainer.sanity_checking or isinstance(limit, int) or limit < 1
         device = trainer.strategy.root_device
         dtype = torch.float32 if device.type == "mps" else torch.float64
         counts = [len(loader.dataset) for loader in loaders or []]
-        self.tables = [
-            ImageScores(count, names=names, partial=is_part(limit), dtype=dtype).to(device) for count in counts
-        ]
+        self.tables = [ImageScores(count, names=names, partial=is_partial, dtype=dtype).to(device) for count in counts]
         self.patches = [(PatchFeatures(), PatchFeatures()) for _ in counts]
 
     def names(self, beside: Sequence[str]) -> tuple[str, ...]:
@@ -200,8 +202,10 @@ class Evaluation(pl.Callback):
                 for index, photo in enumerate(photos)
                 if values[self.protocol.metrics[0]][index] is not None
             }
+            coverage = {"scored": len(of_images), "of": len(photos)}
             self.results[name] = {
                 **{metric: means[metric] for metric in (*metrics, *SIMILARITY) if metric in means},
+                **({"coverage": coverage} if len(of_images) < len(photos) else {}),
                 "bicubic": {metric: means[f"bicubic_{metric}"] for metric in metrics},
                 **({"unavailable": self.scores.unavailable} if self.scores.unavailable else {}),
                 "images": of_images,

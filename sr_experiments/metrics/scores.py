@@ -24,7 +24,7 @@ from sr_experiments.pixels.eightbit import round_to_8bit, working_dtype
 log = logging.getLogger(__name__)
 
 # Names that an evaluation gives itself.
-TAKEN = (*Protocol.metrics, "similarity", "bicubic", "images", "unavailable")
+TAKEN = (*Protocol.metrics, "similarity", "bicubic", "images", "unavailable", "coverage")
 
 # A machine without a network must not wait for weights until its own patience ends, which may take minutes.
 PATIENCE_SECONDS = 20.0

@@ -31,7 +31,9 @@ def print_table(test: dict[str, Any], protocol: dict[str, Any], directions: Mapp
     """
     console = Console()
     for name, of in test.items():
-        title = f"{name} (protocol {protocol['channel']}, border {protocol['border']})"
+        coverage = of.get("coverage")
+        part = f", only {coverage['scored']} of {coverage['of']} images" if coverage else ""
+        title = f"{name} (protocol {protocol['channel']}, border {protocol['border']}{part})"
         for columns in _fitting(_columns(of, directions or {}), of, console.width):
             console.print(_table(title, columns, of))
             title = f"{name}, continued"
@@ -66,7 +68,7 @@ def _columns(of: dict[str, Any], directions: Mapping[str, bool]) -> list[_Column
             made.append(_Column("\ngain", gains, f"{of['psnr'] - bicubic['psnr']:+.2f}"))
         columns += made
     for score in of:
-        if score in (*Protocol.metrics, "bicubic", "images", "unavailable"):
+        if score in (*Protocol.metrics, "bicubic", "images", "unavailable", "coverage"):
             continue
         cells = _cells(rows, score)
         if _is_number(of[score]) and set(cells) == {MISSING}:

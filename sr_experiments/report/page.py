@@ -275,6 +275,12 @@ def _notes(runs: Sequence[Run], groups: Sequence[Group], rows: Sequence[Row]) ->
             for name, kinds in lists.items()
             if len(kinds) > 1
         ]
+    notes += [
+        f"{run.label}: only {coverage.get('scored')} of {coverage.get('of')} images of {name} were scored."
+        for run in runs
+        for name, of in (run.results.get("test") or {}).items()
+        if run.are_final and isinstance(of, dict) and isinstance(coverage := of.get("coverage"), dict)
+    ]
     if any(run.results.get("random_features") for run in runs):
         marked = ", ".join(run.label for run in runs if run.results.get("random_features"))
         notes.append(f"Trained with features of random weights, good for trying things out only: {marked}.")

@@ -1,4 +1,4 @@
-"""Adam, AdamW and gradient descent under the project's names, against their papers' formulas."""
+"""Adam, AdamW and gradient descent against their papers' formulas, and every other optimizer of torch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from torch import nn
 
 from sr_experiments.app.compose import compose_config
+from sr_experiments.app.config import check_config
 from sr_experiments.errors import UserError
 from sr_experiments.training.optimizers import make
 
@@ -87,23 +88,63 @@ def test_gradient_descent_with_momentum_by_hand(nesterov: bool) -> None:
     assert parameter.detach().numpy() == pytest.approx(theta, rel=1e-9)
 
 
-def test_any_optimizer_of_torch_by_its_own_arguments() -> None:
-    config = compose_config("train", ["optimizer=torch", "optimizer.type=RMSprop", "+optimizer.alpha=0.9"])
-    optimizer = instantiate(config.optimizer)([nn.Parameter(torch.zeros(2))])
-    assert type(optimizer) is torch.optim.RMSprop
-    assert optimizer.param_groups[0]["alpha"] == 0.9
-    assert type(make([nn.Parameter(torch.zeros(2))], "Adadelta", 0.1, fused=False)) is torch.optim.Adadelta
+SUITED = sorted(
+    name
+    for name, kind in vars(torch.optim).items()
+    if isinstance(kind, type)
+    and issubclass(kind, torch.optim.Optimizer)
+    and name not in ("Optimizer", "LBFGS", "SparseAdam")
+)
+
+
+@pytest.mark.parametrize("name", SUITED)
+def test_every_optimizer_of_torch_updates_as_torch_has_it(name: str) -> None:
+    ours, theirs = (nn.Parameter(torch.linspace(-1, 1, 6).reshape(2, 3)) for _ in range(2))
+    pairs = ((ours, make([ours], name, 0.05)), (theirs, getattr(torch.optim, name)([theirs], lr=0.05)))
+    for parameter, optimizer in pairs:
+        for step in range(3):
+            parameter.grad = torch.full((2, 3), 0.1 * (step + 1))
+            optimizer.step()
+    assert torch.allclose(ours, theirs, rtol=1e-5)
+    assert not torch.equal(ours, torch.linspace(-1, 1, 6).reshape(2, 3))
+
+
+def test_arguments_go_on_under_the_names_of_torch() -> None:
+    given = [
+        "optimizer=sgd",
+        "optimizer.learning_rate=0.01",
+        "optimizer.type=RMSprop",
+        "~optimizer.nesterov",
+        "+optimizer.alpha=0.9",
+    ]
+    config = compose_config("train", [*given, "trainer.precision=32-true", "paths.run_folder=x"])
+    check_config(config)
+    (group,) = instantiate(config.optimizer)([nn.Parameter(torch.zeros(2))]).param_groups
+    assert (group["alpha"], group["momentum"], group["lr"]) == (0.9, 0.9, 0.01)
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("overrides", "message"),
     [
-        ({"type": "Adamm"}, r"optimizer\.type=Adamm is not an optimizer .* use ASGD, .*Adam, AdamW"),
-        ({"type": "LBFGS"}, r"optimizer\.type=LBFGS is not an optimizer of torch\.optim that works here"),
-        ({"type": "Adam", "momentum": 0.9}, "Adam takes no momentum: it takes betas, eps"),
-        ({"type": "Adam", "betas": (2, 0.9)}, r"torch\.optim\.Adam cannot be made with .*Invalid beta parameter"),
+        (["+optimizer.momentum=0.9"], r"no key optimizer\.momentum.* It takes amsgrad, betas, .*weight_decay\."),
+        (["optimizer.type=Adan"], r"no optimizer Adan to train with\. There are ASGD, .*, Adam, .*SGD\."),
+        (["optimizer.type=LBFGS"], "no optimizer LBFGS"),
+        (["+optimizer.amsgrad=perhaps"], "optimizer.amsgrad=perhaps is of the wrong kind: it must be true or false"),
     ],
 )
-def test_bad_options_are_named(options: dict[str, Any], message: str) -> None:
+def test_wrong_arguments_are_refused_before_a_run(overrides: list[str], message: str) -> None:
+    config = compose_config("train", [*overrides, "trainer.precision=32-true", "paths.run_folder=x"])
     with pytest.raises(UserError, match=message):
-        make([nn.Parameter(torch.zeros(2))], learning_rate=0.1, **options)
+        check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"beta": 0.9}, "Adam takes no beta. It takes amsgrad, betas, "),
+        ({"betas": [0.9, 2.0]}, r"Adam cannot be made of its arguments: Invalid beta parameter at index 1: 2\.0"),
+    ],
+)
+def test_wrong_arguments_of_a_call_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make([nn.Parameter(torch.zeros(2))], "Adam", 1e-3, **arguments)
