@@ -12,6 +12,7 @@ from typing import Any
 
 from sr_experiments.report.curves import read_curves
 from sr_experiments.runs.folder import RunFolder, read_yaml, run_folders
+from sr_experiments.runs.moved import todays_key
 from sr_experiments.runs.results import as_number, read_results
 
 # A run without results whose files changed less than this many seconds ago is taken to be going on.
@@ -218,7 +219,8 @@ def _key_and_value(word: str) -> tuple[str, Any]:
         value = read_yaml(text) if separator else None
     except ValueError:
         value = text
-    return key.lstrip("+"), value
+    key = key.lstrip("+")
+    return todays_key(key) or key, value
 
 
 def _status(folder: RunFolder, results: dict[str, Any]) -> tuple[str, str]:
