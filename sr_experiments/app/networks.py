@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from sr_experiments.app.config import conf_dir
+from sr_experiments.app.config import options_of
 from sr_experiments.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from sr_experiments.inference.figures import ReceptiveField
+    from sr_experiments.inference.receptive_field import ReceptiveField
 
 SETS = ("Set5", "Set14", "B100", "Urban100")
 WIDTH, HEIGHT = 1280, 720  # of the picture for which multiply-adds are counted
@@ -80,7 +80,7 @@ def overview(
     from rich.console import Console
     from rich.progress import track
 
-    known = sorted(file.stem for file in (conf_dir() / "model").glob("*.yaml"))
+    known = [file.stem for file in options_of("model")]
     for name in names:
         if name not in known:
             raise UserError(f"There is no model {name}.{nearest(name, known)} The models are: {', '.join(known)}.")
@@ -109,6 +109,7 @@ def _row(name: str, scale: float, published: dict[str, Any]) -> Row:
     from sr_experiments.app.compose import compose_config
     from sr_experiments.app.explain import in_words
     from sr_experiments.inference import figures
+    from sr_experiments.inference.receptive_field import receptive_field
     from sr_experiments.models.traits import traits
 
     try:
@@ -129,7 +130,7 @@ def _row(name: str, scale: float, published: dict[str, Any]) -> Row:
         framework=said.framework or "",
         parameters=figures.parameters(network),
         multiply_adds=round(figures.multiply_adds(shapes, height, width) * ratio),
-        field=figures.receptive_field(network),
+        field=receptive_field(network),
         published=published_at(published, scale),
     )
 

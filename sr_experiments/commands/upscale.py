@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sr_experiments.errors import UserError, exit_with_message
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from sr_experiments.app.trained import TrainedNetwork
+
+    # From a file and its picture to what the picture has of an input.
+    Find = Callable[[Path, NDArray[np.uint8]], Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,18 +91,18 @@ def _main(arguments: argparse.Namespace) -> int:
     references = [Path(name) for name in arguments.ref]
     jobs = _jobs(arguments.inputs, Path(arguments.output), references)
     trained = _network(arguments)
-    told = _told(trained, arguments.blur, arguments.noise)
-    conditions = _conditions(trained, arguments.condition, jobs, Path(arguments.output))
-    pictures = [read_image(reference) for reference in references]
-    matching = trained.make_matching("--feature-weights FILE", arguments.feature_weights)
     device = _device(arguments.device)
-    network = trained.network.to(device).requires_grad_(False)  # measuring the overlap of tiles takes half the memory
-    matching = matching.to(device) if matching is not None else None
-    enlarge = Enlarger(network, trained.scale, arguments.tile, arguments.ensemble, matching, pictures, told)
-    if matching is not None and not references:
-        print("No --ref: every picture is its own reference.")
+    enlarge = Enlarger(trained.network.to(device), trained.scale, arguments.tile, arguments.ensemble)
+    # Each has one input, and says what a picture has of it; nothing for a network that does not take it.
+    sources = {
+        "degradation_map": _told(trained, arguments.blur, arguments.noise),
+        "condition": _conditions(trained, arguments.condition, jobs, Path(arguments.output)),
+        "textures": _textures(trained, references, arguments.feature_weights, device),
+    }
     for source, target in track(jobs, description="upscaling", disable=not sys.stdout.isatty()):
-        write_png(target, enlarge(read_image(source), conditions.get(source)))
+        pixels = read_image(source)
+        given = {name: find(source, pixels) for name, find in sources.items() if find is not None}
+        write_png(target, enlarge(pixels, given))
     print(f"{len(jobs)} image{'s' if len(jobs) != 1 else ''} x{trained.scale} -> {arguments.output}")
     return 0
 
@@ -117,7 +122,7 @@ def _network(arguments: argparse.Namespace) -> TrainedNetwork:
     return load_published(arguments.model, arguments.weights, scale, arguments.option)
 
 
-def _told(trained: TrainedNetwork, blur: float | None, noise: float | None) -> dict[str, torch.Tensor]:
+def _told(trained: TrainedNetwork, blur: float | None, noise: float | None) -> Find | None:
     """What the network is told of how its images were made.
 
     Raises:
@@ -129,7 +134,7 @@ def _told(trained: TrainedNetwork, blur: float | None, noise: float | None) -> d
     if "degradation_map" not in traits(trained.network).inputs:
         if blur is not None or noise is not None:
             raise UserError(f"{name} is not told how its images were made: leave --blur and --noise out.")
-        return {}
+        return None
     from sr_experiments.degradations import BlurNoise
 
     degradation = trained.make_degradation()
@@ -139,31 +144,64 @@ def _told(trained: TrainedNetwork, blur: float | None, noise: float | None) -> d
             "from Python."
         )
     try:
-        return {"degradation_map": degradation.map_of(blur or 0, noise or 0)}
+        told = degradation.map_of(blur or 0, noise or 0)
     except UserError as error:
         raise UserError(f"Give other numbers with --blur SIGMA and --noise LEVEL (0 unless given): {error}") from error
+    return lambda source, pixels: told
 
 
 def _conditions(
     trained: TrainedNetwork, folder: str | None, jobs: Sequence[tuple[Path, Path]], output: Path
-) -> dict[Path, Path]:
+) -> Find | None:
     """The map of what each image shows, for a network that takes one.
 
     Raises:
         UserError: the network takes none, none were given, or one is missing.
     """
     from sr_experiments.data.photos import condition_file
+    from sr_experiments.inputs.condition import ConditionFile
     from sr_experiments.models.traits import traits
 
-    name = traits(trained.network).name
-    if "condition" not in traits(trained.network).inputs:
+    said = traits(trained.network)
+    name = said.name
+    if "condition" not in said.inputs:
         if folder is not None:
             raise UserError(f"{name} takes no condition: leave --condition out.")
-        return {}
+        return None
     if folder is None:
         raise UserError(f"{name} takes a map of what an image shows: give --condition DIR with NAME.npy or NAME.png.")
     names = {source: target.relative_to(output).with_suffix("").as_posix() for source, target in jobs}
-    return {source: condition_file(Path(folder), name, source) for source, name in names.items()}
+    files = {source: condition_file(Path(folder), name, source) for source, name in names.items()}
+
+    def find(source: Path, pixels: NDArray[np.uint8]) -> ConditionFile:
+        size = (pixels.shape[0] * trained.scale, pixels.shape[1] * trained.scale)
+        return ConditionFile(files[source], said.input_channels["condition"], size)
+
+    return find
+
+
+def _textures(
+    trained: TrainedNetwork, references: Sequence[Path], feature_weights: str | None, device: torch.device
+) -> Find | None:
+    """What the references have for each image, for a network that takes textures.
+
+    Raises:
+        UserError: the network takes none, a reference is too small, or what finds them cannot be made.
+    """
+    from sr_experiments.data.images import read_image
+    from sr_experiments.inference.enlarger import as_image
+
+    matching = trained.make_matching("--feature-weights FILE", feature_weights)
+    if matching is None:
+        if references:
+            raise UserError(f"{type(trained.network).__name__} takes no references: leave them out.")
+        return None
+    matching = matching.to(device)
+    images = [as_image(read_image(reference), device)[0] for reference in references]
+    if not references:
+        print("No --ref: every picture is its own reference.")
+    found = matching.references(images) if images else ()
+    return lambda source, pixels: matching.find(as_image(pixels, device), found)
 
 
 def _jobs(inputs: Sequence[str], output: Path, references: Sequence[Path]) -> list[tuple[Path, Path]]:

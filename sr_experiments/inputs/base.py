@@ -46,7 +46,7 @@ class Input:
         Raises:
             UserError: something must be given.
         """
-        raise UserError(f"{said.name} takes a {self.name} beside LR, and none was given with the picture.")
+        raise UserError(f"{said.name} takes an input {self.name!r} beside LR, which was not given with the picture.")
 
     def window(self, value: Any, top: int, left: int, height: int, width: int, scale: int) -> Arguments:
         """The part of a picture's value that belongs to a window of it.

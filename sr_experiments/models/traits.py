@@ -48,7 +48,6 @@ class Traits:
         inputs: names of what it takes beside LR.
         declared_inputs: the same as the network has them, names or objects.
         takes_scale: whether `forward` can be asked for an enlargement.
-        cell: the least common multiple of all modules'.
     """
 
     name: str
@@ -64,7 +63,6 @@ class Traits:
     input_channels: Mapping[str, int]
     needs_weights: bool
     needs_first_stage: bool
-    cell: int
     last_layer: nn.Module | None
     upsample: nn.Module | None
     subtract_mean: nn.Module | None
@@ -103,7 +101,6 @@ def traits(network: nn.Module | type[nn.Module]) -> Traits:
 
     declared = tuple(said("inputs", ()))
     possible = said("possible_scales")
-    modules = () if isinstance(network, type) else network.modules()
     return Traits(
         name=network.__name__ if isinstance(network, type) else type(network).__name__,
         framework=said("framework"),
@@ -118,7 +115,6 @@ def traits(network: nn.Module | type[nn.Module]) -> Traits:
         input_channels=said("input_channels", {}),
         needs_weights=said("needs_weights", False),
         needs_first_stage=said("needs_first_stage", False),
-        cell=math.lcm(*(getattr(module, "cell", 1) for module in modules)),
         last_layer=said("last_layer"),
         upsample=said("upsample"),
         subtract_mean=said("subtract_mean"),
@@ -127,6 +123,11 @@ def traits(network: nn.Module | type[nn.Module]) -> Traits:
         build_from=said("build_from"),
         convert_published=said("convert_published"),
     )
+
+
+def cell_of(network: nn.Module) -> int:
+    """The number of LR pixels at whose multiples windows of an image must begin: the `cell`s of all its modules."""
+    return math.lcm(*(getattr(module, "cell", 1) for module in network.modules()))
 
 
 def unwrap(network: nn.Module) -> nn.Module:

@@ -19,7 +19,7 @@ from sr_experiments.commands.upscale import main
 from sr_experiments.data.images import read_image, write_png
 from sr_experiments.degradations import BlurNoise
 from sr_experiments.errors import UserError
-from sr_experiments.inference.tiling import enlarge_image
+from sr_experiments.inference.tiling import enlarge_image, self_ensemble
 from tests.harness import run
 
 SRMD = ["model=srmd", "model.features=8", "model.layers=3"]
@@ -151,11 +151,18 @@ def test_upscaling_gives_sft_gan_its_map(
         assert main([*base, str(tmp_path / name), "--condition", str(tmp_path / "maps"), *more]) == 0
         made = read_image(tmp_path / name / "deep" / "a.png").astype(int)
         assert np.abs(made - expected).max() <= (1 if more else 0)
+    assert main([*base, str(tmp_path / "turned"), "--condition", str(tmp_path / "maps"), "--ensemble"]) == 0
+    both = [
+        enlarge_image(lambda lr, seen=seen: self_ensemble(network)(lr, condition=seen), pixels, 4, 0, 0)
+        for seen in (condition, condition.flip(-1))
+    ]
+    made = read_image(tmp_path / "turned" / "deep" / "a.png")
+    assert np.array_equal(made, both[0])
+    assert not np.array_equal(made, both[1])
     capsys.readouterr()
     for given, told in (
         ([], "give --condition DIR with NAME.npy or NAME.png"),
         (["--condition", str(tmp_path / "nowhere")], "deep/a.npy nor a.png"),
-        (["--condition", str(tmp_path / "maps"), "--ensemble"], "leave the ensemble out"),
         (["--blur", "1"], "leave --blur and --noise out"),
     ):
         assert main([*base, str(tmp_path / "out"), *given]) == 2

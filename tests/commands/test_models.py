@@ -17,7 +17,7 @@ from sr_experiments.app.compose import compose_config
 from sr_experiments.app.config import conf_dir
 from sr_experiments.app.networks import SETS, Row, overview, published_at, read_published
 from sr_experiments.commands import models
-from sr_experiments.inference.figures import ReceptiveField
+from sr_experiments.inference.receptive_field import ReceptiveField
 from sr_experiments.report.models_table import markdown, print_table, short
 
 SURVEY = """

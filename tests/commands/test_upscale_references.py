@@ -14,15 +14,14 @@ from omegaconf import OmegaConf
 from skimage import data
 from torch import nn
 
-from sr_experiments import matching as matching_package
 from sr_experiments.app.compose import compose_config
 from sr_experiments.app.trained import load_trained, portable_config
 from sr_experiments.commands.upscale import main
 from sr_experiments.data.images import read_image
 from sr_experiments.degradations import Bicubic
 from sr_experiments.errors import UserError
-from sr_experiments.inference.enlarger import CELL, Enlarger, Textures
-from sr_experiments.inference.tiling import reach
+from sr_experiments.inference.enlarger import Enlarger
+from sr_experiments.inputs.textures import Textures
 from sr_experiments.losses import FeatureNetwork
 from sr_experiments.matching import Matching
 from sr_experiments.models.srntt import SRNTT
@@ -202,80 +201,30 @@ def test_tiled_equals_untiled_at_every_scale(scale: int, tiles: tuple[int, ...],
     # Odd at x2, where half a cell is left over at the borders.
     picture = data.astronaut()[100:127, 180:213].copy()
     refs = [data.astronaut()[80:146, 160:250].copy(), data.coffee()[100:140, 200:248].copy()]
-    whole = Enlarger(network, scale, tile=0, matching=matching, references=refs)(picture)
+    match = matching.find(tensor(picture)[None], [tensor(ref) for ref in refs])
+    whole = Enlarger(network, scale, tile=0)(picture, {"textures": match})
     assert difference(whole, direct(network, matching, picture, refs)) <= 1
     assert whole.std() > 10
-    enlarge = Enlarger(network, scale, matching=matching, references=refs)
+    enlarge = Enlarger(network, scale)
     for tile in tiles:
         enlarge.tile = tile
-        assert difference(enlarge(picture), whole) <= 1, tile
+        assert difference(enlarge(picture, {"textures": match}), whole) <= 1, tile
     # The overlap is what it takes: tiles that do not see each other have seams.
     enlarge.tile, enlarge._overlap = tiles[0], 0
-    assert difference(enlarge(picture), whole) > 1
+    assert difference(enlarge(picture, {"textures": match}), whole) > 1
 
 
 def test_the_matching_stays_global(matching: Matching) -> None:
     """A texture is found in a part of the picture itself that the tile does not see."""
     picture = data.astronaut()[100:120, 180:220].copy()
     match = matching.find(tensor(picture)[None], [])
-    maps, similarity = Textures(match, 4).window(slice(0, 12), slice(25, 40))
+    maps, similarity = Textures().window(match, 0, 25, 12, 15, 4).values()
     whole = match.maps()
     assert torch.equal(maps["relu3_1"], whole["relu3_1"][..., 0:12, 25:40])
     assert torch.equal(maps["relu1_1"], whole["relu1_1"][..., 0:48, 100:160])
     assert torch.equal(similarity, match.similarity[..., 0:12, 25:40])
     alone = matching.find(tensor(picture[0:12, 25:40])[None], [])
     assert not torch.allclose(alone.maps()["relu3_1"], maps["relu3_1"])
-
-
-@pytest.mark.parametrize(
-    ("scale", "pixels", "cells"),
-    [(4, (3, 9), (3, 9)), (8, (3, 9), (6, 18)), (2, (4, 10), (2, 5)), (2, (4, 11), (2, 6)), (2, (0, 1), (0, 1))],
-)
-def test_windows_in_cells(scale: int, pixels: tuple[int, int], cells: tuple[int, int]) -> None:
-    match: Any = None
-    assert Textures(match, scale).cells(slice(*pixels)) == slice(*cells)
-
-
-def test_one_size_of_cells() -> None:
-    assert matching_package.CELL == CELL
-
-
-def test_stand_ins_are_drawn_from_what_was_found(matching: Matching) -> None:
-    textures = Textures(matching.find(tensor(data.astronaut()[100:112, 180:200].copy())[None], []), 4)
-    maps, similarity = textures.stand_in(31)
-    assert {name: tuple(values.shape) for name, values in maps.items()} == {
-        "relu3_1": (1, 256, 31, 31),
-        "relu2_1": (1, 128, 62, 62),
-        "relu1_1": (1, 64, 124, 124),
-    }
-    assert similarity.shape == (1, 1, 31, 31)
-    found = {bytes(column.tobytes()) for column in textures.match.maps()["relu3_1"][0].flatten(1).T.numpy()}
-    assert all(bytes(column.tobytes()) in found for column in maps["relu3_1"][0].flatten(1).T.numpy())
-
-
-def test_reach_covers_maps_as_well_as_pixels() -> None:
-    """A network that looks far in a map only, and one whose output does not let the gradient through."""
-
-    class Blurs(nn.Module):
-        output = "tanh"
-
-        def __init__(self, radius: int) -> None:
-            super().__init__()
-            self.radius = radius
-
-        def forward(self, lr: torch.Tensor, maps: dict[str, torch.Tensor], similarity: torch.Tensor) -> torch.Tensor:
-            fine = maps["fine"].mean(1, keepdim=True)
-            kernel = torch.ones(1, 1, 2 * self.radius + 1, 2 * self.radius + 1)
-            seen = nn.functional.conv2d(fine, kernel, padding=self.radius) + 100
-            return (torch.tanh(seen) if self.output == "tanh" else seen).expand(-1, 3, -1, -1)
-
-    def beside(size: int) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        return {"fine": torch.rand(1, 2, 2 * size, 2 * size), "unused": torch.rand(1, 1, size, size)}, torch.zeros(1)
-
-    # 7 fine pixels from either of the two in the middle: 3.5 LR pixels, of which the last is seen in half.
-    assert reach(Blurs(7), 2, 1, beside) == 4
-    assert reach(Blurs(8), 2, 2, beside) == 4
-    assert reach(Blurs(9), 2, 2, beside) == 5
 
 
 # what it refuses
@@ -409,6 +358,6 @@ def test_a_checkpoint_does_not_choose_where_to_write(photo: Path, tmp_path: Path
     assert trained["cache_dir"] is trained["feature_network"]["cache_dir"] is None
 
 
-def test_an_enlarger_alone_says_what_it_cannot_do(matching: Matching) -> None:
-    with pytest.raises(UserError, match="takes no references"):
-        Enlarger(nn.Identity(), 4, references=[pixels(20, 20)])
+def test_an_enlarger_asks_for_the_textures_that_were_not_given() -> None:
+    with pytest.raises(UserError, match="SRNTT takes an input 'textures' beside LR"):
+        Enlarger(srntt(4), 4)(pixels(20, 20))

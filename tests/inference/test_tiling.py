@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sr_experiments.inference.tiling import TOLERANCE, WIDEST, enlarge_image, reach, self_ensemble
+from sr_experiments.inference.receptive_field import reach
+from sr_experiments.inference.tiling import enlarge_image, self_ensemble
 from sr_experiments.models.edsr import EDSR
 from sr_experiments.models.espcn import ESPCN
 from sr_experiments.models.srcnn import SRCNN
@@ -114,6 +115,7 @@ def test_no_tile_is_larger_than_it_may_be() -> None:
     assert max(max(shape[2:]) for shape in seen) <= 16 + 2 * 3
 
 
+@settings(deadline=None)
 @given(
     height=st.integers(1, 30),
     width=st.integers(1, 30),
@@ -124,12 +126,12 @@ def test_no_tile_is_larger_than_it_may_be() -> None:
 def test_windows_begin_and_end_at_steps_or_at_the_border(
     height: int, width: int, tile: int, overlap: int, step: int
 ) -> None:
-    def beside(rows: slice, columns: slice) -> tuple[slice, slice]:
-        for part, length in ((rows, height), (columns, width)):
-            assert part.start % step == 0
-            assert part.stop % step == 0 or part.stop == length
-            assert part.stop - part.start <= (max(tile, step) + 2 * (overlap + step - 1) if tile else length)
-        return rows, columns
+    def beside(top: int, left: int, high: int, wide: int) -> dict[str, slice]:
+        for start, side, length in ((top, high, height), (left, wide, width)):
+            assert start % step == 0
+            assert (start + side) % step == 0 or start + side == length
+            assert side <= (max(tile, step) + 2 * (overlap + step - 1) if tile else length)
+        return {"rows": slice(top, top + high), "columns": slice(left, left + wide)}
 
     def enlarge(lr: Tensor, rows: slice, columns: slice) -> Tensor:
         window = torch.from_numpy(pixels[rows, columns].transpose(2, 0, 1).copy())[None].float() / 255
@@ -203,72 +205,3 @@ def test_self_ensemble_turns_with_its_input() -> None:
         assert np.abs(result - expected).max() < 1e-6
     # The network alone does not.
     assert max(np.abs(a - b).max() for a, b in zip(alone, orientations(plain), strict=True)) > 1e-3
-
-
-# reach
-
-
-class Box(nn.Module):
-    """Sums a square of the given radius; every pixel counts the same."""
-
-    def __init__(self, radius: int, scale: int = 1, weight: float = 1.0) -> None:
-        super().__init__()
-        self.scale, self.radius = scale, radius
-        self.kernel = nn.Parameter(torch.full((1, 1, 2 * radius + 1, 2 * radius + 1), weight))
-
-    def forward(self, lr: Tensor) -> Tensor:
-        gray = F.conv2d(lr.mean(1, keepdim=True), self.kernel, padding=self.radius)
-        return F.interpolate(gray, scale_factor=self.scale, mode="nearest").expand(-1, 3, -1, -1)
-
-
-@pytest.mark.parametrize("scale", [1, 2, 3])
-@pytest.mark.parametrize("radius", [0, 1, 5, 20])
-def test_reach_is_the_radius_of_what_is_seen(radius: int, scale: int) -> None:
-    assert reach(Box(radius, scale), scale) == radius
-
-
-def test_reach_ignores_what_eight_bits_do_not_show() -> None:
-    class Faint(Box):
-        def forward(self, lr: Tensor) -> Tensor:
-            return lr + super().forward(lr)
-
-    # Three output channels of 21 * 21 weights each: below the tolerance, and well above it.
-    seen = 3 * 21 * 21
-    assert reach(Faint(10, weight=0.5 * TOLERANCE / seen), 1) == 0
-    assert 0 < reach(Faint(10, weight=20 * TOLERANCE / seen), 1) <= 10
-
-
-def test_reach_of_a_network_that_looks_everywhere_is_the_widest() -> None:
-    class Everywhere(nn.Module):
-        def forward(self, lr: Tensor) -> Tensor:
-            return lr * lr.mean((-2, -1), keepdim=True) * 100
-
-    assert reach(Everywhere(), 1) == WIDEST
-
-
-def test_reach_looks_at_both_ends_of_an_enlarged_pixel() -> None:
-    class Skewed(nn.Module):
-        """Only the last of the pixels that one LR pixel becomes looks further."""
-
-        def forward(self, lr: Tensor) -> Tensor:
-            near, far = lr.mean(1, keepdim=True), torch.roll(lr.mean(1, keepdim=True), -4, dims=-1)
-            return F.pixel_shuffle(torch.cat([near, near, near, far], dim=1), 2).expand(-1, 3, -1, -1)
-
-    assert reach(Skewed(), 2) == 4
-
-
-def test_reach_is_within_the_layers_of_a_network() -> None:
-    torch.manual_seed(0)
-    network = ESPCN(2, SubPixel).eval()
-    assert 1 <= reach(network, 2) <= 2 + 1 + 1  # kernels 5, 3, 3
-
-
-def test_reach_leaves_the_network_as_it_was() -> None:
-    network = NETWORKS["espcn"]().eval()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    state = torch.get_rng_state()
-    with torch.no_grad():
-        reach(network, 4)
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert all(parameter.grad is None for parameter in network.parameters())
-    assert torch.equal(torch.get_rng_state(), state)

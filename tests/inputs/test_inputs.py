@@ -86,7 +86,7 @@ def test_inputs_are_found_by_name_and_may_be_brought_along() -> None:
     lr = torch.rand(3, 3, 4, 5)
     given = side_inputs(Bright(), {"lr": lr, "key": KEYS})
     assert Bright()(lr, **given).shape == lr.shape
-    with pytest.raises(UserError, match="takes a brightness beside LR, and none was given with the picture"):
+    with pytest.raises(UserError, match="takes an input 'brightness' beside LR, which was not given with the picture"):
         brightness.of_picture(traits(Bright()), (4, 5))
 
     class Asking(nn.Module):

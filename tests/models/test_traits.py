@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from sr_experiments.app.compose import compose_config
-from sr_experiments.models.traits import traits
+from sr_experiments.models.traits import cell_of, traits
 
 
 def made(name: str, *overrides: str) -> nn.Module:
@@ -23,7 +23,7 @@ class Silent(nn.Module):
 
 def test_a_network_that_says_nothing_has_defaults() -> None:
     said = traits(Silent())
-    assert (said.name, said.framework, said.scale, said.channels, said.cell) == ("Silent", None, 1, 3, 1)
+    assert (said.name, said.framework, said.scale, said.channels) == ("Silent", None, 1, 3)
     assert said.inputs == said.scales == ()
     assert said.possible_scales is None
     assert not any([said.takes_scale, said.makes_outputs, said.names_last_layer, said.takes_references])
@@ -46,7 +46,8 @@ def test_shipped_networks_say_what_they_are() -> None:
     assert srntt.takes_references
     assert srntt.needs_first_stage
     assert srntt.begin_from is not None
-    assert traits(made("dsrn")).cell == 1
+    assert cell_of(network) == 1
+    assert cell_of(made("edsr_baseline", "block=wavelet", "model.blocks=1")) == 2
 
 
 @pytest.mark.parametrize("wrap", [torch.compile, AveragedModel, nn.DataParallel])
