@@ -29,6 +29,7 @@ from pytorch_lightning.plugins.environments import (
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sr_experiments.errors import PREEMPTED, ProcessError, UserError
+from sr_experiments.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -224,7 +225,7 @@ def raise_outcome(failures: dict[int, ProcessFailure], folder: Path, preemption:
     else:
         reason = "failed: " + (words[rank] or f"exit code {failure.exitcode}")
     raise ProcessError(
-        f"Process {rank} of {folder} {reason} (its log is {rank_log(folder, rank) if rank else log_file})"
+        f"Process {rank} of {folder} {reason} (its log is {RunFolder(folder).worker_log(rank) if rank else log_file})"
     )
 
 
@@ -232,8 +233,3 @@ def said(failure: ProcessFailure) -> str:
     """What a worker wrote down about its end; empty where it could not."""
     message: Any = failure.error_file_data.get("message")
     return message["message"] if isinstance(message, dict) else ""
-
-
-def rank_log(folder: Path, rank: int) -> Path:
-    """Where a worker's output goes; that of the first goes to the terminal."""
-    return folder / "logs" / f"rank_{rank}.log"

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import sr_experiments.app.evaluate
 import sr_experiments.app.run
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.config import check_config, conf_dir, shipped_targets, walk_targets
 from sr_experiments.app.run import build
 from sr_experiments.data.images import write_png
