@@ -24,7 +24,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from sr_experiments.app.config import conf_dir, dotted_keys
+from sr_experiments.app.config import conf_dir, dotted_keys, options_of
 from sr_experiments.app.listing import register_listing
 from sr_experiments.app.naming import register_names
 from sr_experiments.errors import ProcessError, UserError, find_user_error, nearest
@@ -158,7 +158,7 @@ def _missing_option(error: MissingConfigException) -> str:
     group, _, option = missing.rpartition("/")
     options = [str(name) for name in error.options or []]
     if not options and group:
-        options = sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
+        options = [file.stem for file in options_of(group)]
     listed = f" It has: {', '.join(options)}." if options else ""
     return f"{group or 'The config'} has no option {option}.{nearest(option, options)}{listed}"
 
@@ -168,7 +168,7 @@ def _known_keys(config_name: str) -> set[str]:
     choices = []
     for word in sys.argv[1:]:
         key, _, value = word.partition("=")
-        if (conf_dir() / key / f"{value}.yaml").is_file():
+        if any(file.stem == value for file in options_of(key)):
             choices.append(word)
     try:
         config = compose_config(config_name, choices)

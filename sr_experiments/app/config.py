@@ -7,11 +7,13 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
+from sr_experiments.app.packages import own_packages
 from sr_experiments.errors import UserError, nearest
 from sr_experiments.shipped import conf_dir
 
@@ -20,6 +22,12 @@ HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 # Groups whose options only some networks take.
 EXCHANGED = ("block", "activation")
+
+
+def options_of(group: str) -> list[Path]:
+    """The files of a group's options, sorted by name: the shipped ones, and those of users' packages."""
+    folders = [folder / group for folder in (conf_dir(), *own_packages().values())]
+    return sorted((file for folder in folders for file in folder.glob("*.yaml")), key=lambda file: file.stem)
 
 
 def walk(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -42,10 +50,10 @@ def walk_targets(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, 
 
 @cache
 def shipped_targets(*groups: str) -> frozenset[str]:
-    """The `_target_`s that the shipped options of these groups compose."""
+    """The `_target_`s that the options of these groups compose, the shipped ones and those of users' packages."""
     found = set()
-    for group in groups:
-        for file in (conf_dir() / group).rglob("*.yaml"):
+    for folder in (folder / group for folder in (conf_dir(), *own_packages().values()) for group in groups):
+        for file in folder.rglob("*.yaml"):
             content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
             found |= {node["_target_"] for _, node in walk_targets(content)}
     return frozenset(found)
@@ -70,8 +78,8 @@ def check_targets(node: Any, allowed: frozenset[str], source: str) -> None:
         if not isinstance(target, str) or target not in allowed:
             raise UserError(
                 f"The config of {source} names {target!r} at {path or 'its top'}, which is not a part of "
-                "sr_experiments, so nothing was run. If you wrote that part yourself, allow it with trust=[NAME] "
-                "(sr-upscale: --trust NAME)."
+                "sr_experiments, so nothing was run. If you trust that part, install the package that brings it (see "
+                "examples/own_parts), or allow it with trust=[NAME] (sr-upscale: --trust NAME)."
             )
 
 
@@ -114,7 +122,7 @@ def _check_exchanges(container: Any) -> None:
     """Refuse a block or an activation for a network that has no place for it."""
     for group in EXCHANGED:
         if container.get(group) is not None and group not in (container.get("model") or {}):
-            files = sorted((conf_dir() / "model").glob("*.yaml"))
+            files = options_of("model")
             takers = [file.stem for file in files if f"\n{group}: ${{{group}}}" in file.read_text()]
             raise UserError(
                 f"This network has no {group} to choose, so nothing would read {group}=...: leave it out, or take one "

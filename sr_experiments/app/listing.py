@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from omegaconf import OmegaConf
 
 from sr_experiments.app.config import conf_dir
+from sr_experiments.app.packages import own_packages
 
 WIDTH = 100  # columns of a line at most
 NAMES = 18  # of which the names of groups take so many
@@ -29,7 +30,8 @@ def listing(config_name: str = "", width: int = WIDTH) -> str:
         config_name: a config, to whose defaults list the groups are restricted; empty for all groups.
         width: columns of a line at most.
     """
-    files = sorted(file.relative_to(conf_dir()) for file in conf_dir().rglob("*.yaml"))
+    folders = (conf_dir(), *own_packages().values())
+    files = sorted(file.relative_to(folder) for folder in folders for file in folder.rglob("*.yaml"))
     chosen = groups_of(config_name) if config_name else None
     groups: dict[str, list[str]] = {}
     for file in files:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from sr_experiments.app.config import conf_dir
+from sr_experiments.app.config import options_of
 from sr_experiments.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def overview(
     from rich.console import Console
     from rich.progress import track
 
-    known = sorted(file.stem for file in (conf_dir() / "model").glob("*.yaml"))
+    known = [file.stem for file in options_of("model")]
     for name in names:
         if name not in known:
             raise UserError(f"There is no model {name}.{nearest(name, known)} The models are: {', '.join(known)}.")

@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from sr_experiments.callbacks.csv_log import CSVLog
+from sr_experiments.callbacks.evaluation import mode_for
 from sr_experiments.errors import UserError
 from sr_experiments.pixels.atomic import replacing
 
@@ -46,17 +47,17 @@ class Checkpoints(Checkpoint):
         folder: where the files go.
         every: generator updates from one `last.ckpt` to the next.
         monitor: the logged value that decides about `best.ckpt`.
-        mode: whether that value should be at its `max` or `min`.
+        mode: whether the `max` or the `min` of that value is best; None for what is known of the score.
 
     Raises:
         UserError: `every` is not positive, or `mode` is neither.
     """
 
-    def __init__(self, folder: str, every: int = 1000, monitor: str = "val/psnr", mode: str = "max") -> None:
+    def __init__(self, folder: str, every: int = 1000, monitor: str = "val/psnr", mode: str | None = None) -> None:
         if every < 1:
             raise UserError(f"callbacks.checkpoints.every must be at least 1 generator update, not {every}.")
-        if mode not in ("max", "min"):
-            raise UserError(f"callbacks.checkpoints.mode={mode} is unknown: use max or min.")
+        if mode not in ("max", "min", None):
+            raise UserError(f"callbacks.checkpoints.mode={mode} is unknown: use max, min or null.")
         self.last_path = Path(folder) / "last.ckpt"
         self.best_path = Path(folder) / "best.ckpt"
         self.every = every
@@ -75,6 +76,15 @@ class Checkpoints(Checkpoint):
         """Take up where the run that is continued was."""
         self.best_score = state_dict["best_score"]
         self.validation_pending = state_dict.get("validation_pending", False)
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Find out whether a higher value is better.
+
+        Raises:
+            UserError: that is not known.
+        """
+        if stage == "fit" and self.mode is None:
+            self.mode = mode_for(trainer, self.monitor, "callbacks.checkpoints.mode")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remember the file that a resumed run came from, drop what was logged after it, and validate if it is due."""

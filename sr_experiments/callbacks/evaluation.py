@@ -10,8 +10,10 @@ import pytorch_lightning as pl
 import torch
 
 from sr_experiments.degradations import bicubic_upsample
+from sr_experiments.errors import UserError
 from sr_experiments.matching.precision import full_precision
 from sr_experiments.metrics import ImageScores, Protocol
+from sr_experiments.metrics.directions import higher_is_better
 from sr_experiments.metrics.distributions import PatchFeatures
 from sr_experiments.metrics.recognition import backbones_of_loss
 from sr_experiments.metrics.scores import Pair, Scores
@@ -213,3 +215,22 @@ class Evaluation(pl.Callback):
             row = {f"test/{name}/{metric}": value for metric, value in means.items() if math.isfinite(value)}
             for logger in trainer.loggers:
                 logger.log_metrics(row, step=trainer.global_step)
+
+
+def mode_for(trainer: pl.Trainer, monitor: str, setting: str) -> str:
+    """`max` or `min`, whichever is better of a logged score.
+
+    Args:
+        trainer: whose evaluation takes the score.
+        monitor: as it is logged, such as `val/psnr`.
+        setting: the config key that says it otherwise, for the message.
+
+    Raises:
+        UserError: it is not known whether a higher value is better.
+    """
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    own = next((callback.scores.higher_is_better for callback in callbacks if isinstance(callback, Evaluation)), {})
+    is_higher = higher_is_better(monitor, own)
+    if is_higher is None:
+        raise UserError(f"It is not known whether a higher {monitor} is better: give {setting}=max or {setting}=min.")
+    return "max" if is_higher else "min"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from sr_experiments.callbacks.evaluation import mode_for
 from sr_experiments.errors import UserError
 
 
@@ -22,7 +23,7 @@ class MedianPruning(pl.Callback):
     Args:
         folder: the run folder; the sweep's is around it.
         monitor: the logged value that is compared.
-        mode: whether it should be at its `max` or `min`.
+        mode: whether its `max` or its `min` is best; None for what is known of the score.
         after: generator updates before the first comparison.
         jobs: finished jobs that are needed for one.
 
@@ -31,15 +32,15 @@ class MedianPruning(pl.Callback):
     """
 
     def __init__(
-        self, folder: str, monitor: str = "val/psnr", mode: str = "max", after: int = 1000, jobs: int = 3
+        self, folder: str, monitor: str = "val/psnr", mode: str | None = None, after: int = 1000, jobs: int = 3
     ) -> None:
-        if mode not in ("max", "min"):
-            raise UserError(f"callbacks.pruning.mode={mode} is unknown: use max or min.")
+        if mode not in ("max", "min", None):
+            raise UserError(f"callbacks.pruning.mode={mode} is unknown: use max, min or null.")
         if after < 0 or jobs < 1:
             raise UserError("callbacks.pruning.after must not be negative, and callbacks.pruning.jobs at least 1.")
         self.folder = Path(folder)
         self.monitor = monitor
-        self.best_of = max if mode == "max" else min
+        self.mode = mode
         self.after = after
         self.jobs = jobs
         self.best: float | None = None
@@ -53,13 +54,21 @@ class MedianPruning(pl.Callback):
         self.best = state_dict["best"]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Look for the sweep.
+        """Look for the sweep, and find out whether a higher value is better.
 
         Raises:
-            UserError: this run belongs to none.
+            UserError: this run belongs to no sweep, or it is not known whether a higher value is better.
         """
-        if stage == "fit" and not (self.folder.parent / "sweep.json").exists():
+        if stage != "fit":
+            return
+        if not (self.folder.parent / "sweep.json").exists():
             raise UserError("callbacks.pruning compares the jobs of a sweep: start it with sweep=NAME or -m KEY=A,B.")
+        if self.mode is None:
+            self.mode = mode_for(trainer, self.monitor, "callbacks.pruning.mode")
+
+    def best_of(self, *values: float) -> float:
+        """The best of some values."""
+        return max(values) if self.mode == "max" else min(values)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare, and stop where it is hopeless.
@@ -102,7 +111,7 @@ class MedianPruning(pl.Callback):
         except OSError:
             return None
         values = [float(row[self.monitor]) for row in rows if int(row["step"]) <= step and row.get(self.monitor)]
-        return self.best_of(values) if values else None
+        return self.best_of(*values) if values else None
 
 
 def _is_finished(results: Path) -> bool:

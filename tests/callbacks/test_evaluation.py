@@ -56,7 +56,7 @@ def finished(scene: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     """A run with scores in its validations, one of them deciding about the best checkpoint; what it said."""
     folder = tmp_path_factory.mktemp("run") / "run"
     more = ["scores.validation=[lpips_squeeze,ms_ssim,lpips]", "callbacks.checkpoints.monitor=val/lpips_squeeze"]
-    done = train(folder, *overrides(scene), *STEPS, *more, "callbacks.checkpoints.mode=min")
+    done = train(folder, *overrides(scene), *STEPS, *more)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout + done.stderr
 
@@ -186,20 +186,6 @@ def test_without_perceptual_scores(scene: Path, tmp_path: Path) -> None:
     (header, *_) = csv.reader((tmp_path / "run" / "metrics.csv").open())
     assert "val/lr_psnr" in header
     assert "lpips" not in " ".join(header)
-
-
-def test_a_part_of_a_set_is_scored_and_the_results_say_so(scene: Path, tmp_path: Path) -> None:
-    limits = ["trainer.limit_val_batches=1", "trainer.limit_test_batches=1"]  # a number of images, not all of them
-    done = train(tmp_path / "run", *overrides(scene), *STEPS, *limits, "perceptual=off", "data.sets=[Mixed]")
-    assert done.returncode == 0, done.stderr
-    of = results(tmp_path / "run")["Mixed"]
-    assert list(of["images"]) == ["large"]
-    assert of["psnr"] == of["images"]["large"]["psnr"]
-    assert of["coverage"] == {"scored": 1, "of": 3}
-    assert "only 1 of 3 images" in done.stdout
-    page = run("report", str(tmp_path / "run"), "--output", "page.html", cwd=tmp_path)
-    assert page.returncode == 0, page.stderr
-    assert "only 1 of 3 images of Mixed were scored" in (tmp_path / "page.html").read_text()
 
 
 def test_consistency_is_logged_once_in_a_game(scene: Path, tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -149,14 +147,7 @@ def test_wandb_out_of_reach_does_not_stop_a_run(tmp_path: Path) -> None:
     arguments = ["debug=fast", "logger=default", "logger.wandb.mode=online", f"hydra.run.dir={folder}"]
     arguments += ["data.num_workers=0", "trainer.accelerator=cpu", "model.features=4", "model.blocks=1"]
     unreachable = {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "0" * 40}
-    done = subprocess.run(
-        [sys.executable, "-m", "sr_experiments.commands.train", *arguments],
-        cwd=tmp_path,
-        env={**environment(), **unreachable},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    done = run("train", *arguments, cwd=tmp_path, variables={**environment(), **unreachable})
     assert done.returncode == 0, done.stderr
     assert json.loads((folder / "results.json").read_text())["status"] == "finished"
 

@@ -21,6 +21,7 @@ from PIL import Image
 from sr_experiments.app.trained import load_trained
 from sr_experiments.commands.upscale import main
 from sr_experiments.data.images import read_image
+from tests.harness import run
 from tests.models.published import EDSRPyTorch
 
 Say = Callable[[], str]
@@ -38,8 +39,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         f"paths.cache_dir={folder / 'cache'}",
     ]
     overrides += [f"hydra.run.dir={folder / 'run'}", "trainer.accelerator=cpu"]
-    command = [sys.executable, "-m", "sr_experiments.commands.train", *overrides]
-    subprocess.run(command, check=True, cwd=folder, capture_output=True)
+    run("train", *overrides, cwd=folder).check_returncode()
     return folder / "run"
 
 
@@ -105,9 +105,10 @@ def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:
 def process(
     *arguments: str | Path, code: str | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    start = ["-c", code] if code else ["-m", "sr_experiments.commands.upscale"]
-    command = [sys.executable, *start, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+    words = [str(argument) for argument in arguments]
+    if code is None:
+        return run("upscale", *words, cwd=cwd or Path.cwd())
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, cwd=cwd)
 
 
 # what it makes

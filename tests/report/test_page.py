@@ -15,6 +15,7 @@ from sr_experiments.data import test_photographs as sample_test_set
 from sr_experiments.data.images import read_image
 from sr_experiments.degradations import bicubic_upsample
 from sr_experiments.pixels.imresize import imresize
+from tests.harness import run
 from tests.report.folders import picture, scores, write_run, write_sweep
 
 EVIL = "<script>window.evil = 1</script>"
@@ -182,12 +183,7 @@ def test_help_answers_at_once():
 @pytest.mark.slow
 def test_two_hundred_runs_of_fourteen_images(tmp_path):
     write_sweep(tmp_path / "sweep", 200, 14, (512, 480))
-    done = subprocess.run(
-        [sys.executable, "-m", "sr_experiments.commands.report", str(tmp_path / "sweep")],
-        timeout=60,
-        capture_output=True,
-        text=True,
-    )
+    done = run("report", str(tmp_path / "sweep"), cwd=tmp_path, timeout=60)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "sweep" / "report.html").stat().st_size < 50e6
     assert len(data_of(tmp_path / "sweep" / "report.html")["rows"]) == 50

@@ -15,7 +15,8 @@ import pytest
 
 from sr_experiments.errors import UserError
 from sr_experiments.report.read import Run, find_runs
-from tests.harness import command, environment
+from tests import harness
+from tests.harness import environment
 from tests.report.folders import scores, write_run, write_sweep
 
 workspace = pytest.importorskip("sr_experiments.report.workspace")
@@ -181,15 +182,9 @@ def server() -> Iterator[Server]:
 def report(folder: Path, target: str, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     home.mkdir(exist_ok=True)
     kept = {name: value for name, value in environment().items() if not name.startswith("WANDB")}
-    return subprocess.run(
-        command("report", str(folder), "--wandb", target, "--title", "weights"),
-        cwd=folder.parent,
-        env={**kept, "HOME": str(home), "WANDB_SILENT": "true", **variables},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    variables = {**kept, "HOME": str(home), "WANDB_SILENT": "true", **variables}
+    words = [str(folder), "--wandb", target, "--title", "weights"]
+    return harness.run("report", *words, cwd=folder.parent, variables=variables)
 
 
 def test_the_command_draws_the_page_and_saves_the_view(runs: list[Run], server: Server, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_processes_agree(tmp_path: Path) -> None:
         "discriminator@loss.adversarial.discriminator=enhancenet", "loss.adversarial.discriminator.channels=4",
         "loss.adversarial.discriminator.hidden=8", "objective@loss.adversarial.objective=wgan_gp",
         "data.crop_size=32", "data.batch_size=4", "data.num_workers=0", "data.sets=[]",
-        "trainer.accumulate_grad_batches=2", "training.gradient_clip_val=0.5", "optimizer.eps=1e-3",
+        "trainer.accumulate_grad_batches=2", "training.recipe.player.gradient_clip_val=0.5", "optimizer.eps=1e-3",
         f"paths.run_folder={tmp_path}", f"data.cache_dir={tmp_path}/cache",
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -112,7 +112,7 @@ def test_processes_agree(tmp_path: Path) -> None:
     for name, value in first["module"].items():
         assert torch.equal(value, second["module"][name]), name
         # Accuracies beside the mean of the other images depend on which images are judged together.
-        if name != "balance.accuracies":
+        if name != "recipe.critic.balance.accuracies":
             assert torch.allclose(value.float(), alone["module"][name].float(), atol=2e-5), name
     for optimizers in zip(first["optimizers"], second["optimizers"], strict=True):
         for index, state in optimizers[0]["state"].items():
