@@ -151,9 +151,11 @@ def run_workers(task: str, folder: Path, count: int, preemption: Preemption, log
             shutdown_timeout=SECONDS_TO_LEAVE,
             logs_specs=DefaultLogsSpecs(log_dir=notes),
         )
-        worker = ["-m", "sr_experiments.processes.worker", task, str(folder.resolve()), str(os.getpid())]
+        # -P: the current folder, in which anything may lie, does not come first where modules are looked for.
+        worker = ["-P", "-m", "sr_experiments.processes.worker", task, str(folder.resolve()), str(os.getpid())]
         try:
-            elastic_launch(config, sys.executable)(*worker)
+            with same_module_path():
+                elastic_launch(config, sys.executable)(*worker)
         except Exception as error:
             if preemption.asked is not None:
                 preemption.leave()
@@ -162,6 +164,20 @@ def run_workers(task: str, folder: Path, count: int, preemption: Preemption, log
             if not isinstance(error, ChildFailedError):
                 raise
             raise_outcome(error.failures, folder, preemption, log_file)
+
+
+@contextmanager
+def same_module_path() -> Iterator[None]:
+    """Let processes that are started here look for modules where this one does."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 @contextmanager
