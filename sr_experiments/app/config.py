@@ -15,19 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from sr_experiments.app.packages import own_packages
 from sr_experiments.errors import UserError, nearest
+from sr_experiments.shipped import conf_dir
 
 # Keys that Hydra itself reads beside a `_target_`.
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
 
 # Groups whose options only some networks take.
 EXCHANGED = ("block", "activation")
-
-
-def conf_dir() -> Path:
-    """The folder of the shipped configs: in the wheel inside the package, in a checkout beside it."""
-    package = Path(__file__).resolve().parent.parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
 
 
 def options_of(group: str) -> list[Path]:

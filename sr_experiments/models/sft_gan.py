@@ -49,7 +49,7 @@ class SFTGAN(nn.Module):
     """
 
     framework = "post"
-    extra_inputs = inputs = ("condition",)
+    inputs = ("condition",)
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ class SRMD(nn.Module):
     """
 
     framework = "post"
-    extra_inputs = inputs = ("degradation_map",)
+    inputs = ("degradation_map",)
 
     def __init__(
         self,

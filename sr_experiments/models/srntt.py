@@ -159,7 +159,6 @@ class SRNTT(nn.Module):
 
     framework = "post"
     possible_scales = (2, 4, 8)
-    takes_references = True
     inputs = ("textures",)
 
     def __init__(
@@ -184,7 +183,7 @@ class SRNTT(nn.Module):
             raise UserError("model.freeze_bn=true has nothing to freeze with model.norm=none: leave it null.")
         self.scale = scale
         self.output = output
-        self.freeze_content = self.needs_first_stage = freeze_content
+        self.needs_first_stage = freeze_content
         self.freeze_bn = freeze_content if freeze_bn is None else freeze_bn
 
         def enlarge(factor: int) -> nn.Module:

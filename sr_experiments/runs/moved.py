@@ -94,6 +94,10 @@ def with_first_keys(config: dict[str, Any]) -> dict[str, Any]:
     for key, value in ADDED.items():
         if _has(config, key) and _value(config, key) == value:
             _take(config, key)
+    for callback in (config.get("callbacks") or {}).values():
+        # What is watched unless something else is named: null means what was said outright before.
+        if isinstance(callback, dict) and callback.get("monitor") == "val/psnr" and callback.get("mode", "") is None:
+            callback["mode"] = "max"
     today = config.get("training")
     names = {new: old for old, new in RECIPES.items()}
     if isinstance(today, dict) and isinstance(today.get("recipe"), dict) and today["recipe"].get("_target_") in names:

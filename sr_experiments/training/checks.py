@@ -15,6 +15,7 @@ from sr_experiments.inputs.base import Lists
 from sr_experiments.inputs.beside import inputs_of, stand_ins
 from sr_experiments.losses import WeightedSum
 from sr_experiments.models.traits import traits
+from sr_experiments.models.which import models_that
 from sr_experiments.training.stages.scales import SeveralScales
 
 if TYPE_CHECKING:
@@ -58,14 +59,11 @@ def _check_loss(loss: WeightedSum, network: nn.Module, trains_discriminator: boo
     if of_outputs and not traits(network).makes_outputs:
         raise UserError(
             f"The loss term {of_outputs[0]} looks at the images that a network makes on its way, and "
-            f"{type(network).__name__} makes none: choose another loss, or model={' | '.join(WITH_OUTPUTS)}."
+            f"{type(network).__name__} makes none: choose another loss, or "
+            f"{models_that(lambda said: said.makes_outputs)}."
         )
     if colour.is_on_luma(network):
         colour.check_loss(loss)
-
-
-# The models that make images on their way, for the sentence that refuses the others.
-WITH_OUTPUTS = ("dbpn", "drcn", "dsrn", "lapsrn", "memnet", "ms_lapsrn")
 
 
 def _check_one_scale(recipe: Recipe, stages: Stages) -> None:

@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from sr_experiments.errors import UserError
 from sr_experiments.models.traits import traits
 from sr_experiments.models.weights import load_weights
+from sr_experiments.models.which import models_that
 from sr_experiments.training.clipping import check_algorithm, clip_gradients
 
 
@@ -62,8 +63,8 @@ class Player(nn.Module):
         if last_layer_rate <= 0 or (last_layer_rate != 1 and not traits(network).names_last_layer):
             raise UserError(
                 f"training.recipe.player.last_layer_rate={last_layer_rate} must be above 0, and other than 1 only for "
-                f"networks that name their last layer, as SRCNN, FSRCNN and ESPCN; {type(network).__name__} learns at "
-                "one rate."
+                f"networks that name their last layer, {models_that(lambda said: said.names_last_layer)}; "
+                f"{type(network).__name__} learns at one rate."
             )
         self.make_optimizer = optimizer
         self.make_schedule = scheduler

@@ -17,12 +17,14 @@ from sr_experiments.app.compose import compose_config
 from sr_experiments.app.config import conf_dir
 from sr_experiments.degradations import bicubic_upsample
 from sr_experiments.errors import UserError, find_user_error
+from sr_experiments.inference.tiling import each_tensor
+from sr_experiments.inputs import stand_ins
 from sr_experiments.models.blocks import DIV2K_MEAN, ResidualBlock, ShiftMean, conv
 from sr_experiments.models.edsr import EDSR
 from sr_experiments.models.espcn import ESPCN
 from sr_experiments.models.srcnn import SRCNN
-from sr_experiments.models.srntt import CELLS, LAYERS
 from sr_experiments.models.srresnet import SRResNet
+from sr_experiments.models.traits import traits
 from sr_experiments.upsamplers import Interpolation, ResizeConv, SubPixel, Transposed
 
 SCALES = (2, 3, 4, 8)
@@ -157,8 +159,8 @@ def upsamplers(*, learned: bool) -> list[str]:
 POST, PRE = networks("post"), networks("pre")
 PROGRESSIVE, ITERATIVE = networks("progressive"), networks("iterative")
 LEARNED, FIXED = upsamplers(learned=True), upsamplers(learned=False)
-OF_WEIGHTS = [name for name, kind in classes().items() if getattr(kind, "needs_weights", False)]
-ANY_SCALE = [name for name, kind in classes().items() if getattr(kind, "real_scales", False)]
+OF_WEIGHTS = [name for name, kind in classes().items() if traits(kind).needs_weights]
+ANY_SCALE = [name for name, kind in classes().items() if traits(kind).real_scales]
 
 
 def allowed_pairs() -> list[tuple[str, str]]:
@@ -179,34 +181,15 @@ def test_the_groups_hold_what_is_tested_here() -> None:
     assert {"bicubic", "bilinear", "nearest"} == set(FIXED)
 
 
-def textures(batch: int, height: int, width: int) -> dict[str, Any]:
-    """What a network that takes references is given beside LR, for HR images of this size."""
-    rows, columns = -(-height // 4), -(-width // 4)
-    maps = {
-        name: torch.rand(batch, channels, rows * 4 // CELLS[name], columns * 4 // CELLS[name])
-        for name, channels in LAYERS.items()
-    }
-    return {"maps": maps, "similarity": torch.rand(batch, 1, rows, columns)}
-
-
-def extra_inputs(network: nn.Module, size: tuple[int, int, int, int]) -> dict[str, Any]:
-    """What a network takes beside the LR image of this size."""
-    batch, _, height, width = size
-    made: dict[str, Any] = {}
-    if getattr(network, "takes_references", False):
-        made = textures(batch, network.scale * height, network.scale * width)
-    for name in getattr(network, "extra_inputs", ()):
-        if name == "condition":
-            made[name] = torch.rand(batch, network.classes, network.scale * height, network.scale * width)
-        else:
-            made[name] = torch.rand(batch, network.maps, height, width)
-    return made
+def beside(network: nn.Module, lr: Tensor) -> dict[str, Any]:
+    """Random numbers in place of all that a network takes beside LR images."""
+    return each_tensor(stand_ins(network, lr), torch.rand_like)
 
 
 def one_step(network: nn.Module, scale: float) -> None:
     torch.manual_seed(1)
     lr, hr = torch.rand(2, 3, 7, 6), torch.rand(2, 3, int(7 * scale), int(6 * scale))
-    extra = extra_inputs(network, (2, 3, 7, 6))
+    extra = beside(network, lr)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-2)
     before = sr = network(lr, **extra)
     # A layer that starts at zero hides those in front of it from the first step: they have theirs at the second.
@@ -234,7 +217,7 @@ def one_step(network: nn.Module, scale: float) -> None:
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize(("name", "upsampler"), allowed_pairs())
 def test_network_trains_with_every_learned_upsampler(name: str, upsampler: str, scale: int) -> None:
-    if scale in getattr(classes()[name], "possible_scales", SCALES):
+    if scale in (traits(classes()[name]).possible_scales or SCALES):
         one_step(small(name, upsampler, scale), scale)
     else:
         with pytest.raises(Exception, match=f"cannot enlarge by scale={scale}") as caught:
@@ -258,8 +241,8 @@ def test_pre_upsampling_network_trains_with_every_fixed_upsampler(name: str, ups
 @pytest.mark.parametrize("name", [name for name in options("model") if name not in OF_WEIGHTS])
 def test_network_works_on_luma(name: str) -> None:
     network = small(name, None, 2, channels=1)
-    size = (1, 1, 6, 6)
-    assert network(torch.rand(size), **extra_inputs(network, size)).shape == (1, 1, 12, 12)
+    lr = torch.rand(1, 1, 6, 6)
+    assert network(lr, **beside(network, lr)).shape == (1, 1, 12, 12)
 
 
 # pairs that make no sense

@@ -25,7 +25,7 @@ from sr_experiments.models.carn import CARN
 from sr_experiments.models.edsr import EDSR
 from sr_experiments.models.ms_lapsrn import MSLapSRN
 from sr_experiments.models.vdsr import VDSR
-from sr_experiments.training.stages.scales import FOR_SEVERAL_SCALES, SeveralScales
+from sr_experiments.training.stages.scales import SeveralScales
 from sr_experiments.upsamplers import Interpolation, SubPixel, Transposed
 from tests.harness import run, train
 from tests.runs.test_resume import same
@@ -127,8 +127,11 @@ def test_pairs_of_one_scale_are_refused() -> None:
 def test_the_refusal_names_all_networks_of_several_scales() -> None:
     files = (conf_dir() / "model").glob("*.yaml")
     kinds = {file.stem: get_class(OmegaConf.load(file)["_target_"]) for file in files}
-    taking = {model for model, kind in kinds.items() if "scale" in inspect.signature(kind.forward).parameters}
-    assert taking == set(FOR_SEVERAL_SCALES)
+    taking = [model for model, kind in sorted(kinds.items()) if "scale" in inspect.signature(kind.forward).parameters]
+    with pytest.raises(UserError, match="has one enlargement") as caught:
+        supervised(edsr(4), Bicubic(4), WeightedSum({"l1": {"weight": 1, "term": L1()}}), scales=several())
+    assert f"choose model={' | '.join(taking)}." in str(caught.value)
+    assert {"carn", "carn_m", "vdsr"} <= set(taking)
 
 
 @pytest.mark.parametrize("kind", ["vdsr", "drrn", "memnet", "ms_lapsrn"])

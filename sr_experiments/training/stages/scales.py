@@ -11,12 +11,10 @@ from torch import nn
 from sr_experiments.errors import UserError
 from sr_experiments.models.scales import check_scales
 from sr_experiments.models.traits import traits
+from sr_experiments.models.which import models_that
 from sr_experiments.training.terms import Batch, full_precision
 
 _SCALE = 2  # a stream of random numbers beside those of the sampler
-
-# The models whose forward takes a scale, for the sentence that refuses the others.
-FOR_SEVERAL_SCALES = ("carn", "carn_m", "drrn", "mdsr", "memnet", "meta_rdn", "ms_lapsrn", "prosr", "vdsr")
 
 
 class SeveralScales(nn.Module):
@@ -64,7 +62,7 @@ class SeveralScales(nn.Module):
         if not traits(network).takes_scale:
             raise UserError(
                 f"{name} has one enlargement, so that scales=[{listed}] cannot be trained in one network: set "
-                f"scales=null, or choose model={' | '.join(FOR_SEVERAL_SCALES)}."
+                f"scales=null, or choose {models_that(lambda said: said.takes_scale)}."
             )
         said = traits(network)
         possible = said.possible_scales
@@ -76,7 +74,10 @@ class SeveralScales(nn.Module):
                     f"{name} cannot enlarge by {each:g} of scales=[{listed}]: use {', '.join(map(str, possible))}."
                 )
             elif each != int(each) and not said.real_scales:
-                raise UserError(f"{name} enlarges by whole numbers, not by {each:g} of scales: use model=meta_rdn.")
+                raise UserError(
+                    f"{name} enlarges by whole numbers, not by {each:g} of scales: use "
+                    f"{models_that(lambda said: said.real_scales)}."
+                )
         if scale not in self.scales:
             raise UserError(f"scale={scale:g}, at which is validated and tested, is not among scales=[{listed}].")
 
