@@ -9,7 +9,7 @@ from torch import nn
 from torch._subclasses import FakeTensorMode
 from torch.export import Dim, export
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.degradations import GaussianSubsample
 from sr_experiments.pixels.imresize import bicubic_upsample, imresize
 
