@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sr_experiments.pixels.eightbit import working_dtype
-from sr_experiments.pixels.resampling import Taps, apply_along, inside
+from sr_experiments.pixels.resampling import Taps, apply_along, inside, kept
 
 Form = Literal["gaussian", "generalised", "plateau"]
 
@@ -121,7 +120,7 @@ def blur_and_subsample(images: Tensor, scale: int, size: int, sigma: float, bord
     return values.to(images.dtype)
 
 
-@lru_cache(maxsize=8)
+@kept(maxsize=8)
 def _gaussian_matrix(
     length: int, scale: int, size: int, sigma: float, border: str, device: torch.device, dtype: torch.dtype
 ) -> Tensor:

@@ -11,7 +11,6 @@ older versions, so the order here is theirs, which is also Pillow 13's for all b
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -22,7 +21,7 @@ from sr_experiments.degradations.base import Degradation
 from sr_experiments.pixels.eightbit import round_to_8bit, working_dtype
 from sr_experiments.pixels.kernels import KERNELS, Kernel
 from sr_experiments.pixels.options import check_choice, check_scale
-from sr_experiments.pixels.resampling import Taps, apply_along
+from sr_experiments.pixels.resampling import Taps, apply_along, kept
 
 PillowKernel = Literal["nearest", "area", "bilinear", "bicubic", "lanczos"]
 
@@ -64,7 +63,7 @@ def pillow_resize(image: Tensor, size: tuple[int, int], kernel: PillowKernel = "
     return (values / 255).to(image.dtype)
 
 
-@lru_cache(maxsize=8)
+@kept(maxsize=8)
 def _matrix(length: int, out_length: int, kernel: str, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Put the fixed-point weights of one axis into an (out_length, length) matrix of whole numbers."""
     return _fixed_point_taps(length, out_length, kernel).matrix(length, device, dtype)

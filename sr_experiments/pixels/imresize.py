@@ -8,17 +8,16 @@ the image, in one of two ways depending on MATLAB's version; and 8-bit images ar
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sr_experiments.pixels.eightbit import round_to_8bit, working_dtype
+from sr_experiments.pixels.eightbit import full_precision, round_to_8bit, working_dtype
 from sr_experiments.pixels.kernels import KERNELS
 from sr_experiments.pixels.options import check_choice
-from sr_experiments.pixels.resampling import Taps, apply_along, inside
+from sr_experiments.pixels.resampling import Taps, apply_along, inside, kept
 
 Border = Literal["clamp", "symmetric"]
 Rounding = Literal["per_axis", "final", "none"]
@@ -72,10 +71,13 @@ def imresize(
         values = round_to_8bit(values * 255)
     # MATLAB starts with the axis that shrinks most, and with the vertical one when both shrink alike.
     for axis in (0, 1) if scales[0] <= scales[1] else (1, 0):
-        matrix = _matrix(
-            image.shape[axis - 2], sizes[axis], scales[axis], kernel, antialias, border, values.device, values.dtype
-        )
-        values = apply_along(values, axis - 2, matrix)
+        if torch.compiler.is_compiling() and scales[axis] == int(scales[axis]) and border == "clamp":
+            values = _enlarge_along(values, axis - 2, int(scales[axis]), kernel)
+        else:
+            matrix = _matrix(
+                image.shape[axis - 2], sizes[axis], scales[axis], kernel, antialias, border, values.device, values.dtype
+            )
+            values = apply_along(values, axis - 2, matrix)
         if rounding == "per_axis":
             values = round_to_8bit(values)
     if rounding == "final":
@@ -120,7 +122,7 @@ def _sizes_and_scales(
     return size or (math.ceil(in_size[0] * scales[0]), math.ceil(in_size[1] * scales[1])), scales
 
 
-@lru_cache(maxsize=8)  # training asks for the same two at every step; those of large photographs are not worth keeping
+@kept(maxsize=8)  # training asks for the same two at every step; those of large photographs are not worth keeping
 def _matrix(
     length: int,
     out_length: int,
@@ -132,7 +134,33 @@ def _matrix(
     dtype: torch.dtype,
 ) -> Tensor:
     """Express the resampling of one axis as an (out_length, length) matrix."""
+    if isinstance(length, torch.SymInt):
+        raise ValueError(f"of images of any size imresize enlarges by whole numbers and clamps, not {scale}, {border}")
     return axis_taps(length, out_length, scale, kernel, antialias, border).matrix(length, device, dtype)
+
+
+def _enlarge_along(image: Tensor, axis: int, scale: int, kernel: str) -> Tensor:
+    """Enlarge an axis of any length by a whole number: every pixel becomes `scale` others in the same way.
+
+    A matrix belongs to one length, so that this is for traces, where the length is a symbol; it differs from the matrix
+    product by rounding alone.
+    """
+    weights = _weights_around(scale, kernel, image.device, image.dtype)
+    around = weights.shape[1]
+    places = torch.arange(-(around // 2), image.shape[axis] + around // 2, device=image.device)
+    places = places.clamp(0, image.shape[axis] - 1)
+    windows = image.transpose(axis, -1).index_select(-1, places).unfold(-1, around, 1)
+    with full_precision(image.device):
+        return (windows @ weights.mT).flatten(-2).transpose(axis, -1)
+
+
+@kept(maxsize=8)
+def _weights_around(scale: int, kernel: str, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """What a pixel and those around it weigh in the `scale` pixels that it becomes, (scale, an odd number)."""
+    reach = math.ceil(KERNELS[kernel].width / 2)
+    around = 2 * reach + 1  # so many pixels that the middle one does not feel the border
+    matrix = axis_taps(around, around * scale, scale, kernel, True, "clamp").matrix(around, device, dtype)
+    return matrix[reach * scale : (reach + 1) * scale]
 
 
 def axis_taps(length: int, out_length: int, scale: float, kernel: str, antialias: bool, border: str) -> Taps:

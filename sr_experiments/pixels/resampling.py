@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -47,6 +49,26 @@ class Taps(NamedTuple):
         np.add.at(matrix, (np.arange(len(matrix))[:, None], self.indices), self.weights)
         with torch.inference_mode(False):  # the matrix may be cached and serve a training step later
             return torch.from_numpy(matrix).to(device=device, dtype=dtype)
+
+
+def kept(maxsize: int) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Keep the results of a function, as `lru_cache` does, but for those of a trace, which are no real tensors.
+
+    While torch.export and the like trace a network, tensors stand for shapes, and sizes may be symbols.
+    """
+
+    def keep(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        cached = lru_cache(maxsize)(function)
+
+        @torch.compiler.assume_constant_result
+        @wraps(function)
+        def call(*args: Any) -> Tensor:
+            is_traced = torch.compiler.is_compiling() or type(torch.empty(0)) is not Tensor
+            return (function if is_traced else cached)(*args)
+
+        return call
+
+    return keep
 
 
 def apply_along(image: Tensor, axis: int, matrix: Tensor) -> Tensor:
