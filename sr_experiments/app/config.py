@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -17,8 +18,21 @@ from sr_experiments.app.packages import own_packages
 from sr_experiments.errors import UserError, nearest
 from sr_experiments.shipped import conf_dir
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
 # Keys that Hydra itself reads beside a `_target_`.
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"}
+
+# Types of values in words.
+WORDS = {
+    NoneType: "null",
+    float: "a number",
+    int: "a whole number",
+    bool: "true or false",
+    str: "a text",
+    Path: "a text",
+}
 
 # Groups whose options only some networks take.
 EXCHANGED = ("block", "activation")
@@ -183,20 +197,48 @@ def _origin(config: DictConfig, key: str) -> str:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain config value can be what a type hint says; hints that name parts are left to the parts."""
-    if isinstance(hint, UnionType) or get_origin(hint) is Union:
-        return any(_fits(value, option) for option in get_args(hint))
-    if get_origin(hint) is Literal:
-        return value in get_args(hint)
-    if hint is NoneType:
-        return value is None
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if hint in (bool, str):
-        return isinstance(value, hint)
+    """Whether a plain config value can be what a type hint says; what parts make is left to them.
+
+    The value is read as JSON, where a list may be a tuple and a whole number a float, but no text a number.
+    """
+    from pydantic import ValidationError
+
+    try:
+        _adapter(hint).validate_json(json.dumps(value, default=str), strict=True)
+    except ValidationError:
+        return False
     return True
+
+
+@cache
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(_of_config(hint))
+
+
+def _of_config(hint: Any) -> Any:
+    """What a config holds for a type hint: in the place of an object the mapping that makes it."""
+    from pydantic import AfterValidator
+
+    part = Annotated[dict[str, Any], AfterValidator(_with_target)]
+    kind, options = get_origin(hint), get_args(hint)
+    if hint in (Any, *WORDS) or kind is Literal or (kind is None and getattr(hint, "__module__", "") == "builtins"):
+        return hint
+    if isinstance(hint, UnionType) or kind is Union:
+        return Union[tuple(_of_config(option) for option in options)]  # noqa: UP007
+    if kind is None and not inspect.isclass(hint):
+        return Any
+    if kind in (None, Callable):
+        return part
+    entries = tuple(option if option is ... else _of_config(option) for option in options)
+    return Union[part, kind[entries]]  # noqa: UP007
+
+
+def _with_target(mapping: dict[str, Any]) -> dict[str, Any]:
+    if "_target_" not in mapping:
+        raise ValueError("there is no _target_")
+    return mapping
 
 
 def _is_of_a_group(hint: Any) -> bool:
@@ -206,12 +248,20 @@ def _is_of_a_group(hint: Any) -> bool:
 
 def _describe(hint: Any) -> str:
     """A type hint in words."""
-    if isinstance(hint, UnionType) or get_origin(hint) is Union:
-        return " or ".join(_describe(option) for option in get_args(hint))
-    if get_origin(hint) is Literal:
-        return " or ".join(str(option) for option in get_args(hint))
-    words = {NoneType: "null", float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
-    return words.get(hint, getattr(hint, "__name__", str(hint)))
+    kind, options = get_origin(hint), get_args(hint)
+    if isinstance(hint, UnionType) or kind is Union:
+        plain = [option for option in options if option is not NoneType and (option in WORDS or get_origin(option))]
+        shown = [option for option in options if not plain or option in plain or option is NoneType]
+        return " or ".join(dict.fromkeys(_describe(option) for option in shown))
+    if kind is Literal:
+        return " or ".join(str(option) for option in options)
+    if kind is tuple and Ellipsis not in options:
+        return f"a list of {len(options)}: {', '.join(_describe(option) for option in options)}"
+    if inspect.isclass(kind) and issubclass(kind, Mapping):
+        return f"a mapping, each value {_describe(options[1])}"
+    if inspect.isclass(kind) and issubclass(kind, Iterable):
+        return f"a list, each entry {_describe(options[0])}"
+    return WORDS.get(hint, f"a part with a _target_ ({getattr(hint, '__name__', hint)})")
 
 
 def dotted_keys(node: Any, prefix: str = "") -> set[str]:

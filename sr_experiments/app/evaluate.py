@@ -37,11 +37,12 @@ def evaluate_here(config: DictConfig, preemption: Preemption) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.utils import instantiate
 
-    from sr_experiments.app.command import added_keys
+    from sr_experiments.app.compose import added_keys
     from sr_experiments.app.config import check_config
     from sr_experiments.app.trainer import make_trainer
     from sr_experiments.callbacks.evaluation import Evaluation
-    from sr_experiments.runs.results import print_table, versions, write_results
+    from sr_experiments.metrics.table import print_table
+    from sr_experiments.runs.results import versions, write_results
     from sr_experiments.training.checks import check_data, check_matching
     from sr_experiments.training.evaluator import Evaluator
 

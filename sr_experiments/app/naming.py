@@ -9,6 +9,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from sr_experiments.runs.folder import RunFolder
+
 # The groups whose options tell most about a run.
 TOLD = ("model", "loss", "upsampler", "degradation")
 
@@ -67,6 +69,6 @@ def _folder() -> Path:
 def _record(folder: Path) -> dict[str, Any]:
     """The record of the sweep around a run folder; empty where there is none."""
     try:
-        return json.loads((folder.parent / "sweep.json").read_text())
+        return json.loads(RunFolder(folder).sweep_record.read_text())
     except (OSError, ValueError):
         return {}

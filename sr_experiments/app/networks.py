@@ -106,7 +106,8 @@ def _row(name: str, scale: float, published: dict[str, Any]) -> Row:
     import torch
     from hydra.utils import instantiate
 
-    from sr_experiments.app.command import compose_config, in_words
+    from sr_experiments.app.compose import compose_config
+    from sr_experiments.app.explain import in_words
     from sr_experiments.inference import figures
     from sr_experiments.inference.receptive_field import receptive_field
     from sr_experiments.models.traits import traits

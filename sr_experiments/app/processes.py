@@ -11,6 +11,7 @@ from pytorch_lightning.plugins.environments import TorchElasticEnvironment
 from sr_experiments.errors import UserError
 from sr_experiments.processes.preemption import Preemption
 from sr_experiments.processes.start import is_worker, run_workers, started_from_outside
+from sr_experiments.runs.folder import RunFolder
 
 
 def check_shared_folder() -> None:
@@ -39,7 +40,7 @@ def run_in_workers(task: str, count: int, preemption: Preemption) -> None:
     """
     hydra = HydraConfig.get()
     folder = Path(hydra.runtime.output_dir)
-    if not (folder / ".hydra" / "config.yaml").is_file():
+    if not RunFolder(folder).is_run():
         raise UserError("The processes of a run read its config from .hydra in its folder: leave hydra.output_subdir.")
-    log_file = folder / f"{hydra.job.name}.log"
+    log_file = RunFolder(folder).log(hydra.job.name)
     run_workers(f"sr_experiments.app.worker:{task}", folder, count, preemption, log_file)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hydra.errors import HydraException
 
-from sr_experiments.app.command import compose_config, option_value, overrides_of
+from sr_experiments.app.compose import compose_config, option_value, overrides_of
 from sr_experiments.runs.resume import find_run
 
 

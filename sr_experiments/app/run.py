@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sr_experiments.errors import Preempted, UserError
 from sr_experiments.processes.interrupt import interruptible
+from sr_experiments.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -25,7 +26,7 @@ def train(config: DictConfig) -> None:
     """One run: check, train, test, write `results.json`; in processes of its own where it takes several."""
     from hydra.core.hydra_config import HydraConfig
 
-    from sr_experiments.app.command import added_keys
+    from sr_experiments.app.compose import added_keys
     from sr_experiments.app.processes import check_shared_folder, run_in_workers
     from sr_experiments.app.trainer import check_run
     from sr_experiments.processes.preemption import Preemption
@@ -55,7 +56,8 @@ def train_here(config: DictConfig, folder: Path, resume: Path | None, preemption
     """One run, or its share of one, in this process."""
     from hydra.core.hydra_config import HydraConfig
 
-    from sr_experiments.runs.results import print_table, versions, write_failure, write_results
+    from sr_experiments.metrics.table import print_table
+    from sr_experiments.runs.results import versions, write_failure, write_results
 
     started = time.monotonic()
     run = build(config, [preemption], resume)
@@ -132,7 +134,7 @@ class Run:
 
         path = None
         if not self.module.recipe.per_image:
-            path = folder / "checkpoints" / f"{self.config.test_checkpoint}.ckpt"
+            path = RunFolder(folder).checkpoint(self.config.test_checkpoint)
         with interruptible():
             self.trainer.test(self.module, datamodule=self.datamodule, ckpt_path=path, weights_only=True, verbose=False)
         (evaluation,) = [c for c in self.trainer.callbacks if isinstance(c, Evaluation)]  # type: ignore[attr-defined]
@@ -230,8 +232,8 @@ def _with_several_scales(config: DictConfig) -> DictConfig:
 
 def _initialise(module: Training, source: str) -> None:
     """Begin with the network of another run: the second stage of a two-stage plan."""
-    from sr_experiments.app.trained import find_checkpoint
     from sr_experiments.models.weights import network_state, read_checkpoint
+    from sr_experiments.runs.folder import find_checkpoint
 
     file = find_checkpoint(source)
     module.recipe.player.start_from(network_state(read_checkpoint(file)), file)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
-from yaml import YAMLError  # type: ignore[import-untyped]
 
 from sr_experiments.app.config import check_targets, shipped_targets
 from sr_experiments.errors import UserError, find_user_error
 from sr_experiments.models.traits import traits
 from sr_experiments.models.weights import load_weights, network_state, read_checkpoint
-from sr_experiments.runs.resume import find_checkpoint
+from sr_experiments.runs.folder import RunFolder, find_checkpoint
+from sr_experiments.runs.moved import with_todays_keys
 
 if TYPE_CHECKING:
     from sr_experiments.matching import Matching
@@ -50,19 +50,18 @@ def read_run_config(checkpoint_path: Path, checkpoint: dict[str, Any]) -> tuple[
     Raises:
         UserError: there is none, or it cannot be read.
     """
-    run_file = checkpoint_path.parent.parent / ".hydra" / "config.yaml"
+    folder = RunFolder.around(checkpoint_path)
     carried = checkpoint.get("config")
-    if not run_file.is_file() and (not isinstance(carried, dict) or any(key not in carried for key in CARRIED)):
+    if not folder.is_run() and (not isinstance(carried, dict) or any(key not in carried for key in CARRIED)):
         raise UserError(
             f"{checkpoint_path} does not say which network it belongs to, as checkpoints of sr-train do. For bare "
             "weights use `sr-eval model=NAME scale=N weights=FILE` (sr-upscale: --model, --scale, --weights)."
         )
-    source = run_file if run_file.is_file() else checkpoint_path
+    source = folder.config_file if folder.is_run() else checkpoint_path
     try:
-        config = OmegaConf.load(run_file) if run_file.is_file() else OmegaConf.create(carried)
-        assert isinstance(config, DictConfig), "it is not a mapping"
-        return portable_config(config), str(source)
-    except (OmegaConfBaseException, YAMLError, KeyError, AssertionError, OSError, ValueError) as error:
+        found = folder.read_config() if folder.is_run() else with_todays_keys(carried or {})
+        return portable_config(OmegaConf.create(found)), str(source)
+    except (OmegaConfBaseException, KeyError, OSError, ValueError) as error:
         raise UserError(f"The config of the run, {source}, cannot be read: {error}.") from error
 
 
@@ -223,8 +222,9 @@ def load_published(model: str, weights: str, scale: int, options: Sequence[str] 
     Raises:
         UserError: there is no such network or option, or the weights cannot be read or do not fit.
     """
-    from sr_experiments.app.command import compose_config, in_words
+    from sr_experiments.app.compose import compose_config
     from sr_experiments.app.config import check_config
+    from sr_experiments.app.explain import in_words
 
     try:
         config = compose_config("eval", [f"model={model}", f"scale={scale}", *options])

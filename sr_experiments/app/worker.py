@@ -12,9 +12,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf
 
-from sr_experiments.app.command import in_words
 from sr_experiments.app.evaluate import evaluate
+from sr_experiments.app.explain import in_words
 from sr_experiments.app.run import train
+from sr_experiments.runs.folder import RunFolder
 
 
 def training(folder: Path, rank: int) -> None:
@@ -37,10 +38,10 @@ def _do(task: Callable[[DictConfig], Any], config_name: str, folder: Path, rank:
 def load_job(folder: Path, rank: int) -> DictConfig:
     """The composed config of a run, with Hydra's own part set up as in the process that composed it."""
     setup_globals()
-    config = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    config = OmegaConf.create(RunFolder(folder).read_config())
     own = OmegaConf.create({"hydra": OmegaConf.structured(HydraConf)})
     OmegaConf.set_struct(own.hydra, False)
-    whole = OmegaConf.merge(own, OmegaConf.load(folder / ".hydra" / "hydra.yaml"), config)
+    whole = OmegaConf.merge(own, OmegaConf.create({"hydra": RunFolder(folder).read_hydra()}), config)
     assert isinstance(config, DictConfig)
     assert isinstance(whole, DictConfig)
     HydraConfig.instance().set_config(whole)

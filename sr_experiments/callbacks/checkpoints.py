@@ -14,6 +14,7 @@ from sr_experiments.callbacks.csv_log import CSVLog
 from sr_experiments.callbacks.evaluation import mode_for
 from sr_experiments.errors import UserError
 from sr_experiments.pixels.atomic import replacing
+from sr_experiments.runs.folder import BEST, LAST, checkpoint_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -58,8 +59,8 @@ class Checkpoints(Checkpoint):
             raise UserError(f"callbacks.checkpoints.every must be at least 1 generator update, not {every}.")
         if mode not in ("max", "min", None):
             raise UserError(f"callbacks.checkpoints.mode={mode} is unknown: use max, min or null.")
-        self.last_path = Path(folder) / "last.ckpt"
-        self.best_path = Path(folder) / "best.ckpt"
+        self.last_path = checkpoint_file(Path(folder), LAST)
+        self.best_path = checkpoint_file(Path(folder), BEST)
         self.every = every
         self.monitor = monitor
         self.mode = mode

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import Logger
 
 from sr_experiments.pixels.atomic import replacing
+from sr_experiments.runs.folder import RunFolder
 
 
 class CSVLog(Logger):
@@ -24,7 +24,7 @@ class CSVLog(Logger):
 
     def __init__(self, folder: str) -> None:
         super().__init__()
-        self.path = Path(folder) / "metrics.csv"
+        self.path = RunFolder(folder).metrics
         self.columns: list[str] = ["step"]
         self.last_row: dict[str, Any] = {}
         if self.path.exists():

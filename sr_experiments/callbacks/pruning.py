@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
 import statistics
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
 from sr_experiments.callbacks.evaluation import mode_for
 from sr_experiments.errors import UserError
+from sr_experiments.runs.folder import RunFolder
+from sr_experiments.runs.results import is_finished, write_json
 
 
 class MedianPruning(pl.Callback):
@@ -38,7 +38,7 @@ class MedianPruning(pl.Callback):
             raise UserError(f"callbacks.pruning.mode={mode} is unknown: use max, min or null.")
         if after < 0 or jobs < 1:
             raise UserError("callbacks.pruning.after must not be negative, and callbacks.pruning.jobs at least 1.")
-        self.folder = Path(folder)
+        self.run = RunFolder(folder)
         self.monitor = monitor
         self.mode = mode
         self.after = after
@@ -61,7 +61,7 @@ class MedianPruning(pl.Callback):
         """
         if stage != "fit":
             return
-        if not (self.folder.parent / "sweep.json").exists():
+        if not self.run.sweep_record.exists():
             raise UserError("callbacks.pruning compares the jobs of a sweep: start it with sweep=NAME or -m KEY=A,B.")
         if self.mode is None:
             self.mode = mode_for(trainer, self.monitor, "callbacks.pruning.mode")
@@ -89,7 +89,7 @@ class MedianPruning(pl.Callback):
             return
         if trainer.is_global_zero:
             mark = {"step": trainer.global_step, self.monitor: self.best, "median": median}
-            (self.folder / "pruned.json").write_text(json.dumps(mark))
+            write_json(self.run.pruned, mark)
         trainer.should_stop = True
 
     def median_at(self, step: int) -> float | None:
@@ -97,25 +97,18 @@ class MedianPruning(pl.Callback):
         if step < self.after:
             return None
         found = []
-        for results in self.folder.parent.glob("*/results.json"):
-            best = self.best_until(results.parent, step) if _is_finished(results) else None
-            if best is not None and results.parent != self.folder:
+        for folder in self.run.path.parent.iterdir():
+            best = self.best_until(RunFolder(folder), step) if is_finished(folder) else None
+            if best is not None and folder != self.run.path:
                 found.append(best)
         return statistics.median(found) if len(found) >= self.jobs else None
 
-    def best_until(self, folder: Path, step: int) -> float | None:
+    def best_until(self, folder: RunFolder, step: int) -> float | None:
         """The best value that a job had logged up to a step."""
         try:
-            with (folder / "metrics.csv").open(newline="") as file:
+            with folder.metrics.open(newline="") as file:
                 rows = [row for row in csv.DictReader(file) if (row["step"] or "").isdigit()]
         except OSError:
             return None
         values = [float(row[self.monitor]) for row in rows if int(row["step"]) <= step and row.get(self.monitor)]
         return self.best_of(*values) if values else None
-
-
-def _is_finished(results: Path) -> bool:
-    try:
-        return json.loads(results.read_text()).get("status") == "finished"
-    except (OSError, ValueError):
-        return False

@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import WandbLogger
 
 from sr_experiments.callbacks.sheets import Example, Pixels
 from sr_experiments.metrics.directions import higher_is_better
+from sr_experiments.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class WandbLog(WandbLogger):
 
         self.failed = False
         self.higher_is_better: dict[str, bool] = {}  # of scores that are not of this project
-        self.best_checkpoint = Path(folder) / "checkpoints" / "best.ckpt" if log_checkpoint else None
+        self.best_checkpoint = RunFolder(folder).best_checkpoint if log_checkpoint else None
         self.defined: set[str] = set()
         self.files = Path(folder).absolute() / "wandb" / "artifacts"
         name = name or "/".join(Path(folder).parts[-2:])
@@ -172,7 +173,7 @@ class WandbLog(WandbLogger):
 
 def _run_id(folder: Path) -> str:
     """One id a run folder, so that a resumed run continues its W&B run; the agent of a W&B sweep gives its own."""
-    path = folder / "wandb" / "run_id"
+    path = RunFolder(folder).wandb_id
     try:
         known = path.read_text().strip()
     except (OSError, ValueError):

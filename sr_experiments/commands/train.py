@@ -22,7 +22,7 @@ def _main() -> int:
 
     folder = folder_to_continue(CONFIG, sys.argv[1:])
     if folder is not None:
-        from sr_experiments.runs.resume import is_finished
+        from sr_experiments.runs.results import is_finished
 
         if is_finished(folder):
             print(f"This run is finished already: {folder}")

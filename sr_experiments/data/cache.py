@@ -20,7 +20,7 @@ from rich.progress import track
 
 from sr_experiments.data.images import image_size, read_image
 from sr_experiments.errors import UserError
-from sr_experiments.pixels.atomic import UNFINISHED, replacing
+from sr_experiments.pixels.atomic import remove_unfinished, replacing
 
 _ENTRY = re.compile(r"(?P<path>[0-9a-f]{32})-(?P<version>[0-9a-f]+)-(?P<height>\d+)x(?P<width>\d+)\.npy")
 
@@ -77,8 +77,7 @@ class Cache:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock"):
                 # Under the lock nobody else writes: whatever is unfinished belongs to a builder that died.
-                for leftover in self.folder.glob(UNFINISHED):
-                    leftover.unlink()
+                remove_unfinished(self.folder)
                 return self._build_missing(wanted, max(1, workers))
         except OSError as error:
             raise UserError(f"cannot use the cache folder {self.folder}: {error.strerror or error}.") from error

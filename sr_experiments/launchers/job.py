@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Job:
+class LaunchedJob:
     """A job of a sweep.
 
     Attributes:
@@ -122,7 +122,7 @@ def portable(result: JobReturn) -> JobReturn:
 
 
 class JobLauncher(Launcher):
-    """A launcher that makes a `Job` of every job."""
+    """A launcher that makes a `LaunchedJob` of every job."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra hands to every launcher."""
@@ -130,12 +130,12 @@ class JobLauncher(Launcher):
         self.task = task_function
         self.sweep_config = config
 
-    def jobs(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[Job]:
+    def jobs(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[LaunchedJob]:
         """The jobs of a sweep, from the overrides of each."""
         setup_globals()
         Path(str(self.sweep_config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         state = Singleton.get_state()
         return [
-            Job(first + index, list(overrides), self.sweep_config, self.hydra_context, self.task, state)
+            LaunchedJob(first + index, list(overrides), self.sweep_config, self.hydra_context, self.task, state)
             for index, overrides in enumerate(job_overrides)
         ]

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn, configure_log
 
 from sr_experiments.errors import UserError
-from sr_experiments.launchers.job import Job, JobLauncher
+from sr_experiments.launchers.job import JobLauncher, LaunchedJob
 from sr_experiments.processes.interrupt import handing_on_signals, leave_with
+from sr_experiments.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
@@ -62,7 +63,7 @@ class Local(JobLauncher):
         at_a_time = min(self.at_a_time, len(waiting))
         slots = [Slot(share) for share in shares(visible_gpus(), usable_cores(), at_a_time)]
         results: dict[int, JobReturn] = {}
-        running: dict[Future[JobReturn], tuple[Slot, Job]] = {}
+        running: dict[Future[JobReturn], tuple[Slot, LaunchedJob]] = {}
         with handing_on_signals(slots, running, SECONDS_TO_LEAVE):
             while waiting or running:
                 busy = {id(slot) for slot, _ in running.values()}
@@ -118,7 +119,7 @@ class Slot:
         """The devices in words."""
         return f" on GPU {', '.join(self.share.gpus)}" if self.share.gpus else ""
 
-    def submit(self, job: Job) -> Future[JobReturn]:
+    def submit(self, job: LaunchedJob) -> Future[JobReturn]:
         """Begin a job."""
         from loky import ProcessPoolExecutor  # not above: Hydra imports this module at the start of every command
 
@@ -129,13 +130,13 @@ class Slot:
                 initializer=_begin_process,
                 initargs=(os.getpid(), self.share.cores),
             )
-        return self.executor.submit(_run, job, job.folder / "output.log", os.getpid())
+        return self.executor.submit(_run, job, RunFolder(job.folder).output_log, os.getpid())
 
-    def result(self, future: Future[JobReturn], job: Job) -> JobReturn:
+    def result(self, future: Future[JobReturn], job: LaunchedJob) -> JobReturn:
         """What a job has come to."""
         from loky.process_executor import TerminatedWorkerError
 
-        output = job.folder / "output.log"
+        output = RunFolder(job.folder).output_log
         error = future.exception()
         if error is None:
             result = future.result()
@@ -173,7 +174,7 @@ def _begin_process(parent: int, cores: Sequence[int]) -> None:
     leave_with(parent, SECONDS_TO_LEAVE)
 
 
-def _run(job: Job, output: Path, parent: int) -> JobReturn:
+def _run(job: LaunchedJob, output: Path, parent: int) -> JobReturn:
     """Run a job with all that it and its children print in one file."""
     output.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -17,7 +17,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log
 from omegaconf import DictConfig, OmegaConf
 
 from sr_experiments.errors import UserError, nearest
-from sr_experiments.launchers.job import Job, JobLauncher
+from sr_experiments.launchers.job import JobLauncher, LaunchedJob
 
 if TYPE_CHECKING:
     from submitit import Job as Submitted
@@ -170,7 +170,7 @@ class OnNode:
         job: the job.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: LaunchedJob) -> None:
         self.job = job
 
     def __call__(self) -> JobReturn | None:
@@ -213,9 +213,9 @@ def check_names(options: Iterable[str]) -> None:
             raise UserError(f"There is no key hydra.launcher.{name}.{nearest(name, known)}")
 
 
-def grouped(jobs: Sequence[Job]) -> list[tuple[Request, list[Job]]]:
+def grouped(jobs: Sequence[LaunchedJob]) -> list[tuple[Request, list[LaunchedJob]]]:
     """The jobs that ask for the same."""
-    groups: list[tuple[Request, list[Job]]] = []
+    groups: list[tuple[Request, list[LaunchedJob]]] = []
     for job in jobs:
         request = Request.of(job.config)
         for other, members in groups:
@@ -227,7 +227,7 @@ def grouped(jobs: Sequence[Job]) -> list[tuple[Request, list[Job]]]:
     return groups
 
 
-def submit(request: Request, jobs: Sequence[Job]) -> list[tuple[Job, Submitted]]:
+def submit(request: Request, jobs: Sequence[LaunchedJob]) -> list[tuple[LaunchedJob, Submitted]]:
     """Hand jobs with the same request to SLURM, as one array."""
     try:
         import submitit
@@ -262,7 +262,7 @@ def result_file(submitted: Submitted) -> Path:
     return submitted.task(0).paths.result_pickle
 
 
-def outcome(job: Job, submitted: Submitted) -> JobReturn:
+def outcome(job: LaunchedJob, submitted: Submitted) -> JobReturn:
     """What a job that has left the queue has come to."""
     output = submitted.task(0).paths.stdout
     try:

@@ -11,7 +11,6 @@ import torchvision
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
-from yaml import YAMLError  # type: ignore[import-untyped]
 
 from sr_experiments.errors import UserError
 from sr_experiments.features.backbones import check_architecture, file_state, imagenet_state
@@ -19,6 +18,7 @@ from sr_experiments.features.feature_network import FeatureNetwork
 from sr_experiments.losses.dists import DISTS
 from sr_experiments.losses.lpips import BACKBONES, LPIPS
 from sr_experiments.models.weights import load_weights
+from sr_experiments.runs.folder import RunFolder
 
 
 class Recognition(nn.Module):
@@ -167,17 +167,17 @@ def backbones_of_run(run: Path) -> set[str]:
     Raises:
         UserError: the run's config is not there or cannot be read.
     """
-    folder = run if run.is_dir() else run.parent.parent
-    file = folder / ".hydra" / "config.yaml"
-    if not file.is_file():
+    folder = RunFolder(run) if run.is_dir() else RunFolder.around(run)
+    file = folder.config_file
+    if not folder.is_run():
         raise UserError(
             f"{file} is not there, so nobody knows which classifier the loss of {run} looked at: give the whole run "
             "folder."
         )
     try:
-        loss = OmegaConf.select(OmegaConf.load(file), "loss")
+        loss = OmegaConf.select(OmegaConf.create(folder.read_config()), "loss")
         return set(_backbones(OmegaConf.to_container(loss, resolve=True)))
-    except (OmegaConfBaseException, YAMLError, ValueError) as error:
+    except (OmegaConfBaseException, OSError, ValueError) as error:
         raise UserError(f"The loss of the run {run} cannot be read from {file}: {error}") from error
 
 

@@ -29,6 +29,7 @@ from pytorch_lightning.plugins.environments import (
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sr_experiments.errors import PREEMPTED, ProcessError, UserError
+from sr_experiments.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -150,9 +151,11 @@ def run_workers(task: str, folder: Path, count: int, preemption: Preemption, log
             shutdown_timeout=SECONDS_TO_LEAVE,
             logs_specs=DefaultLogsSpecs(log_dir=notes),
         )
-        worker = ["-m", "sr_experiments.processes.worker", task, str(folder.resolve()), str(os.getpid())]
+        # -P: the current folder, in which anything may lie, does not come first where modules are looked for.
+        worker = ["-P", "-m", "sr_experiments.processes.worker", task, str(folder.resolve()), str(os.getpid())]
         try:
-            elastic_launch(config, sys.executable)(*worker)
+            with same_module_path():
+                elastic_launch(config, sys.executable)(*worker)
         except Exception as error:
             if preemption.asked is not None:
                 preemption.leave()
@@ -161,6 +164,20 @@ def run_workers(task: str, folder: Path, count: int, preemption: Preemption, log
             if not isinstance(error, ChildFailedError):
                 raise
             raise_outcome(error.failures, folder, preemption, log_file)
+
+
+@contextmanager
+def same_module_path() -> Iterator[None]:
+    """Let processes that are started here look for modules where this one does."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 @contextmanager
@@ -224,7 +241,7 @@ def raise_outcome(failures: dict[int, ProcessFailure], folder: Path, preemption:
     else:
         reason = "failed: " + (words[rank] or f"exit code {failure.exitcode}")
     raise ProcessError(
-        f"Process {rank} of {folder} {reason} (its log is {rank_log(folder, rank) if rank else log_file})"
+        f"Process {rank} of {folder} {reason} (its log is {RunFolder(folder).worker_log(rank) if rank else log_file})"
     )
 
 
@@ -232,8 +249,3 @@ def said(failure: ProcessFailure) -> str:
     """What a worker wrote down about its end; empty where it could not."""
     message: Any = failure.error_file_data.get("message")
     return message["message"] if isinstance(message, dict) else ""
-
-
-def rank_log(folder: Path, rank: int) -> Path:
-    """Where a worker's output goes; that of the first goes to the terminal."""
-    return folder / "logs" / f"rank_{rank}.log"

@@ -81,7 +81,9 @@ def die_with(parent: int) -> None:
 
 def redirect_output(folder: Path, rank: int) -> None:
     """Write everything that is printed to a file of its own, behind what an earlier attempt left there."""
-    path = folder / "logs" / f"rank_{rank}.log"
+    from sr_experiments.runs.folder import RunFolder
+
+    path = RunFolder(folder).worker_log(rank)
     path.parent.mkdir(exist_ok=True)
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,4 @@
-"""Training curves out of metrics.csv, thinned to what a screen can show."""
+"""Training curves out of the log of a run, thinned to what a screen can show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POINTS = 200
 
 
 def read_curves(path: Path, notes: list[str], points: int = POINTS) -> dict[str, list[list[float]]]:
-    """Read a `metrics.csv`, also while it is being written.
+    """Read the log, also while it is being written.
 
     Cells that are no finite numbers are skipped; so is a row whose step cannot be read.
 
@@ -42,7 +42,7 @@ def read_curves(path: Path, notes: list[str], points: int = POINTS) -> dict[str,
                         if value is not None and not name.startswith("test/"):
                             columns.setdefault(name, []).append((int(step), value))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        notes.append(f"metrics.csv cannot be read ({error}): curves are left out.")
+        notes.append(f"{path.name} cannot be read ({error}): curves are left out.")
     return {name: thin(pairs, points) for name, pairs in columns.items()}
 
 

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shlex
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
-
 from sr_experiments.report.curves import read_curves
-from sr_experiments.runs.results import as_number
-
-# What a run folder contains is not searched for further runs.
-NOT_SEARCHED = ("checkpoints", "images", "progress", "wandb")
+from sr_experiments.runs.folder import RunFolder, read_yaml, run_folders
+from sr_experiments.runs.moved import todays_key
+from sr_experiments.runs.results import as_number, read_results
 
 # A run without results whose files changed less than this many seconds ago is taken to be going on.
 FRESH = 900
 
 # Overrides that say where and how a run was made, not what it is.
 NOT_IDENTITY = re.compile(r"(seed|resume|hydra|paths|logger)([./@]|$)")
-
-# libyaml where PyYAML has it: ten times faster on the configs of a large sweep.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass
@@ -95,7 +86,7 @@ class Run:
 
     def image(self, of: str, name: str) -> Path:
         """Where an image of a set lies."""
-        return self.folder / "images" / of / f"{name}.png"
+        return RunFolder(self.folder).images / of / f"{name}.png"
 
 
 def find_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
@@ -114,47 +105,37 @@ def find_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
         found = list(run_folders(root))
         if not found:
             notes.append(f"{given} is no run folder and holds none (no .hydra/config.yaml at any depth): left out.")
-        for folder in found:
+        for of in found:
+            folder = of.path
             label = folder.relative_to(root).as_posix() if folder != root else root.name
             try:
                 runs.setdefault(folder, read_run(folder, label))
-            except (OSError, ValueError, yaml.YAMLError) as error:
+            except (OSError, ValueError) as error:
                 reason = " ".join(str(error).split())
                 notes.append(f"{label}: its .hydra/config.yaml cannot be read ({reason}): left out.")
     return list(runs.values()), notes
-
-
-def run_folders(root: Path) -> Iterator[Path]:
-    """Folders with a `.hydra/config.yaml`, in order."""
-    for current, folders, _ in os.walk(root):
-        here = Path(current)
-        if ".hydra" in folders and (here / ".hydra" / "config.yaml").is_file():
-            yield here
-        folders[:] = sorted(name for name in folders if name not in NOT_SEARCHED and not name.startswith("."))
 
 
 def read_run(folder: Path, label: str) -> Run:
     """Read one run folder.
 
     Raises:
-        ValueError: the config is no mapping.
+        ValueError: the config is no mapping, or no YAML.
         OSError: the config cannot be opened.
-        yaml.YAMLError: the config is no YAML.
     """
     notes: list[str] = []
-    config = _yaml(folder / ".hydra" / "config.yaml")
-    if not isinstance(config, dict):
-        raise ValueError("it holds no mapping")
-    results = _results(folder, notes)
-    words = _overrides(folder, results, notes)
-    hydra = _hydra(folder)
-    curves = read_curves(folder / "metrics.csv", notes)
+    of = RunFolder(folder)
+    config = of.read_config()
+    results = _results(of, notes)
+    words = _overrides(of, results, notes)
+    hydra = of.read_hydra()
+    curves = read_curves(of.metrics, notes)
     tests = _test_means(results)
     means = tests or _validation_means(curves)
     name = hydra.get("job", {}).get("config_name", "train")
     program = {"train": "sr-train", "eval": "sr-eval"}.get(name, f"sr-{name}")
     kept = [word for word in words if not re.match(r"[+~]*(resume|hydra\.)", word)]
-    status, error = _status(folder, results)
+    status, error = _status(of, results)
     return Run(
         folder=folder,
         label=label,
@@ -169,7 +150,7 @@ def read_run(folder: Path, label: str) -> Run:
         tests=means,
         are_final=bool(tests),
         curves=curves,
-        images=_images(folder, means),
+        images=_images(of.images, means),
         notes=notes,
     )
 
@@ -212,39 +193,22 @@ def flat(config: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _yaml(path: Path) -> Any:
-    return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
-
-
-def _results(folder: Path, notes: list[str]) -> dict[str, Any]:
-    path = folder / "results.json"
-    if not path.exists():
+def _results(folder: RunFolder, notes: list[str]) -> dict[str, Any]:
+    if not folder.results.exists():
         return {}
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        results = None
-    if not isinstance(results, dict):
-        notes.append("results.json is damaged or half-written: its numbers are left out.")
-        return {}
-    return results
+    results = read_results(folder.path)
+    if results is None:
+        notes.append(f"{folder.results.name} is damaged or half-written: its numbers are left out.")
+    return results or {}
 
 
-def _overrides(folder: Path, results: dict[str, Any], notes: list[str]) -> list[str]:
-    try:
-        words = _yaml(folder / ".hydra" / "overrides.yaml")
-    except (OSError, ValueError, yaml.YAMLError):
+def _overrides(folder: RunFolder, results: dict[str, Any], notes: list[str]) -> list[str]:
+    words = folder.read_overrides()
+    if words is None:
         words = results.get("overrides")
         if words is None:
-            notes.append(".hydra/overrides.yaml cannot be read: the command is not known.")
+            notes.append(f"{folder.overrides_file.relative_to(folder.path)} cannot be read: the command is not known.")
     return [str(word) for word in words] if isinstance(words, list) else []
-
-
-def _hydra(folder: Path) -> dict[str, Any]:
-    try:
-        return _yaml(folder / ".hydra" / "hydra.yaml")["hydra"] or {}
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        return {}
 
 
 def _key_and_value(word: str) -> tuple[str, Any]:
@@ -252,21 +216,17 @@ def _key_and_value(word: str) -> tuple[str, Any]:
     if word.startswith("~"):
         return key[1:], "(left out)"
     try:
-        value = yaml.load(text, Loader=LOADER) if separator else None
-    except yaml.YAMLError:
+        value = read_yaml(text) if separator else None
+    except ValueError:
         value = text
-    if isinstance(value, str):
-        with suppress(ValueError):
-            value = float(value)  # YAML takes 1e-3 for a text
-    return key.lstrip("+"), value
+    key = key.lstrip("+")
+    return todays_key(key) or key, value
 
 
-def _status(folder: Path, results: dict[str, Any]) -> tuple[str, str]:
+def _status(folder: RunFolder, results: dict[str, Any]) -> tuple[str, str]:
     if results:
-        return str(results.get("status", "unfinished")), str(results.get("error") or "")
-    files = [folder / "metrics.csv", folder / "checkpoints" / "last.ckpt", folder / ".hydra" / "config.yaml"]
-    newest = max((file.stat().st_mtime for file in files if file.exists()), default=0)
-    return ("running" if time.time() - newest < FRESH else "unfinished"), ""
+        return str(results["status"]), str(results.get("error") or "")
+    return ("running" if time.time() - folder.changed_at() < FRESH else "unfinished"), ""
 
 
 def _test_means(results: dict[str, Any]) -> dict[str, dict[str, float | None]]:
@@ -291,9 +251,8 @@ def _validation_means(curves: dict[str, list[list[float]]]) -> dict[str, dict[st
     return means
 
 
-def _images(folder: Path, sets: Iterable[str]) -> dict[str, list[str]]:
+def _images(root: Path, sets: Iterable[str]) -> dict[str, list[str]]:
     """The images of sets that have numbers, and of other folders beside theirs; a set's name may have slashes."""
-    root = folder / "images"
     others = [path.name for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
     known = set(sets)
     found: dict[str, list[str]] = {}

@@ -45,7 +45,8 @@ def paired_differences(
     found: list[Interval | None] = []
     weights: dict[int, NDArray[np.float64]] = {}
     for row in values:
-        difference = row - values[best]
+        with np.errstate(invalid="ignore"):  # two infinite scores have no difference
+            difference = row - values[best]
         difference = difference[np.isfinite(difference)]
         n_images = len(difference)
         if n_images < 2:

@@ -80,7 +80,7 @@ def differing_keys(runs: Sequence[Run]) -> list[str]:
     covered: dict[str, set[str]] = {}
     for run, of in zip(runs, flats, strict=True):
         told = json.dumps([_plain(value_of(run, key, of)) for key in found])
-        covered.setdefault(told, set()).add(identity(run))
+        covered.setdefault(told, set()).add(row_key(run))
     if any(len(identities) > 1 for identities in covered.values()):
         chosen = tuple(found)
         for key in dict.fromkeys(key for of in flats for key in of if is_identity(key)):
@@ -100,7 +100,7 @@ def value_of(run: Run, key: str, flat_config: dict[str, Any]) -> Any:
     return flat_config.get(key)
 
 
-def identity(run: Run) -> str:
+def row_key(run: Run) -> str:
     """The config of a run without its seed and without where its files go, as text."""
     return json.dumps(
         {key: value for key, value in run.config.items() if is_identity(key)}, sort_keys=True, default=str
@@ -123,7 +123,7 @@ def make_rows(runs: Sequence[Run], columns: Sequence[str], group_of: Sequence[in
     """Put the seeds of one config into one row, and name the rows."""
     together: dict[tuple[int, str], list[int]] = {}
     for place, run in enumerate(runs):
-        together.setdefault((group_of[place], identity(run)), []).append(place)
+        together.setdefault((group_of[place], row_key(run)), []).append(place)
     tables = {key: values_of(runs[places[0]], columns) for key, places in together.items()}
     telling = {
         group: telling_columns([table for (of, _), table in tables.items() if of == group], columns)

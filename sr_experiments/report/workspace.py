@@ -10,6 +10,7 @@ from sr_experiments.errors import UserError
 from sr_experiments.metrics.directions import higher_is_better, own_directions
 from sr_experiments.report.read import Run, flat
 from sr_experiments.report.table import TECHNICAL, differing_keys
+from sr_experiments.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Section, Workspace
@@ -120,7 +121,7 @@ def build_workspace(runs: Sequence[Run], target: str, title: str) -> Workspace:
 def wandb_id(run: Run) -> str | None:
     """The id of a run in W&B; None where it has none, or the file is spoilt."""
     try:
-        found = (run.folder / "wandb" / "run_id").read_text(encoding="utf-8").strip()
+        found = RunFolder(run.folder).wandb_id.read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
         return None
     return found if re.fullmatch(r"[\w-]+", found) else None

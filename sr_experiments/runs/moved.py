@@ -56,6 +56,9 @@ _REST: dict[str, Any] = {
 # Keys that have come since, with the value that means what was before.
 ADDED = {"model.noise": 0}
 
+# Keys whose value today means what was written as another one before: key -> (today, before).
+REWRITTEN = {"callbacks.checkpoints.mode": (None, "max"), "callbacks.pruning.mode": (None, "max")}
+
 # The function of an optimizer before -> its type now.
 OPTIMIZERS = {f"{_PART}optimizers.{type.lower()}": type for type in ("Adam", "AdamW", "SGD")}
 
@@ -94,6 +97,9 @@ def with_first_keys(config: dict[str, Any]) -> dict[str, Any]:
     for key, value in ADDED.items():
         if _has(config, key) and _value(config, key) == value:
             _take(config, key)
+    for key, (now, before) in REWRITTEN.items():
+        if _has(config, key) and _value(config, key) == now:
+            _put(config, key, before)
     today = config.get("training")
     names = {new: old for old, new in RECIPES.items()}
     if isinstance(today, dict) and isinstance(today.get("recipe"), dict) and today["recipe"].get("_target_") in names:

@@ -12,13 +12,12 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
 from sr_experiments.errors import UserError
-from sr_experiments.runs.results import write_json
+from sr_experiments.runs.folder import RunFolder, sweep_record
+from sr_experiments.runs.results import read_results, with_infinite, write_json
 from sr_experiments.sweeps.command import Command
 from sr_experiments.sweeps.jobs import Job, choices_of
 from sr_experiments.sweeps.ranking import rank
 from sr_experiments.sweeps.settings import Settings
-
-RECORD = "sweep.json"
 
 # What a job may come to that needs nothing more.
 ENDED = ("finished", "pruned")
@@ -36,7 +35,7 @@ class SweepFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-        self.record_file = self.path / RECORD
+        self.record_file = sweep_record(self.path)
 
     def read(self) -> dict[str, Any] | None:
         """What sweep.json says; None where there is none.
@@ -47,6 +46,9 @@ class SweepFolder:
         try:
             record = json.loads(self.record_file.read_text())
             assert isinstance(record, dict), "it is not a mapping"
+            for entry in record.get("jobs", ()):
+                if "test" in entry:
+                    entry["test"] = with_infinite(entry["test"])
             return record
         except FileNotFoundError:
             return None
@@ -128,15 +130,15 @@ class SweepFolder:
         if results is None:
             if is_held(folder):
                 return {"status": "running"}
-            begun = (folder / ".hydra" / "config.yaml").exists()
-            return {"status": "interrupted", "log": str(folder / "train.log")} if begun else {"status": "waiting"}
+            begun = RunFolder(folder).is_run()
+            return {"status": "interrupted", "log": str(RunFolder(folder).log())} if begun else {"status": "waiting"}
         state: dict[str, Any] = {
             key: results[key] for key in ("status", "seconds", "steps", "parameters") if key in results
         }
         if results.get("error"):
             state["error"] = str(results["error"]).strip().splitlines()[-1]
         if results["status"] != "finished":
-            state["log"] = str(folder / "train.log")
+            state["log"] = str(RunFolder(folder).log())
         if "test" in results:
             state["test"] = {
                 name: {key: value for key, value in scores.items() if key != "images"}
@@ -154,27 +156,18 @@ def _settings_of(record: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ..
     return tuple(record["metric"]), tuple(record["direction"]), record["set"], 0
 
 
-def read_results(folder: Path) -> dict[str, Any] | None:
-    """A run folder's results.json; None where there is none that can be read."""
-    try:
-        results = json.loads((folder / "results.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return results if isinstance(results, dict) and "status" in results else None
-
-
 def job_lock(folder: Path) -> FileLock:
     """The lock of a job, which its process holds while it runs: the system lets go of it when that process dies.
 
     One process has one such object a folder, so that a sweep that runs its jobs itself may take it first.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / "job.lock", is_singleton=True)
+    return FileLock(RunFolder(folder).job_lock, is_singleton=True)
 
 
 def is_held(folder: Path) -> bool:
     """Whether a process, this one or another, is running the job in a folder."""
-    if not (folder / "job.lock").exists():
+    if not RunFolder(folder).job_lock.exists():
         return False
     lock = job_lock(folder)
     if lock.is_locked:
@@ -204,14 +197,14 @@ def hold(folder: Path, timeout: float = PATIENCE_S) -> Iterator[bool]:
 def find_sweep(root: Path, command: Command) -> Path | None:
     """The newest folder below `root` of the sweep that a command means."""
     found = []
-    for file in root.glob(f"**/{RECORD}"):
+    for file in root.glob(f"**/{sweep_record(root).name}"):
         try:
             record = SweepFolder(file.parent).read() or {}
         except UserError:
             continue  # a broken record belongs to no sweep that could go on
         if record.get("key") == command.key():
             found.append(file.parent)
-    return max(found, key=lambda folder: (folder / RECORD).stat().st_mtime) if found else None
+    return max(found, key=lambda folder: sweep_record(folder).stat().st_mtime) if found else None
 
 
 def choose_folder(config: DictConfig, command: Command, resume: bool, root: Path) -> tuple[SweepFolder, bool]:

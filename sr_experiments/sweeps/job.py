@@ -13,8 +13,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from sr_experiments.errors import find_user_error
-from sr_experiments.runs.results import write_failure, write_json, write_results
-from sr_experiments.sweeps.folder import ENDED, RECORD, SweepFolder, hold, read_results
+from sr_experiments.runs.folder import RunFolder
+from sr_experiments.runs.results import clear_results, read_results, write_failure, write_json, write_results
+from sr_experiments.sweeps.folder import ENDED, SweepFolder, hold
 from sr_experiments.sweeps.ranking import score
 from sr_experiments.sweeps.settings import read_settings
 
@@ -36,7 +37,7 @@ def run_in_sweep(task: Callable[[DictConfig], Any], config: DictConfig, folder: 
         if await_decision(folder):
             task(config)
         return None
-    sweep = SweepFolder(folder.parent) if (folder.parent / RECORD).exists() else None
+    sweep = SweepFolder(folder.parent) if RunFolder(folder).sweep_record.exists() else None
     with hold(folder) as held:
         results = read_results(folder)
         is_done = sweep is not None and results is not None and results["status"] in ENDED
@@ -47,8 +48,7 @@ def run_in_sweep(task: Callable[[DictConfig], Any], config: DictConfig, folder: 
             return None
         if takes:
             # What an earlier attempt left must not be taken for the outcome of this one.
-            for name in ("results.json", "pruned.json"):
-                (folder / name).unlink(missing_ok=True)
+            clear_results(folder)
             try:
                 task(config)
                 _mark_pruned(folder)
@@ -91,7 +91,7 @@ def decision_file(folder: Path) -> Path:
 
 def _mark_pruned(folder: Path) -> None:
     """Say in results.json that a job was stopped because others had done better."""
-    mark = folder / "pruned.json"
+    mark = RunFolder(folder).pruned
     results = read_results(folder)
     if mark.exists() and results is not None:
         write_results(folder, {**results, "status": "pruned", "pruned": json.loads(mark.read_text())})

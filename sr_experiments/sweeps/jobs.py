@@ -11,11 +11,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
-from sr_experiments.app.command import added_keys, in_words
+from sr_experiments.app.compose import added_keys
+from sr_experiments.app.explain import in_words
 from sr_experiments.app.trainer import check_run
 from sr_experiments.errors import UserError
 from sr_experiments.processes.start import workers_wanted
-from sr_experiments.runs.resume import identity
+from sr_experiments.runs.resume import run_digest
 from sr_experiments.sweeps.command import Command, quoted
 
 LONGEST_NAME = 120
@@ -81,7 +82,7 @@ def compose_job(context: HydraContext, config: DictConfig, command: Command, poi
         try:
             added = added_keys()
             del composed["hydra"]
-            digest = identity(composed)
+            digest = run_digest(composed)
             check_run(composed, added)
             if here:
                 workers_wanted(composed.trainer)

@@ -126,7 +126,7 @@ def ranking_table(rows: Sequence[dict[str, Any]], settings: Settings) -> Table:
         first = row["scores"][settings.metrics[0]]
         base = row["bicubic"].get(settings.metrics[0])
         cells = [_cell(row["scores"][metric], metric) if metric in row["scores"] else "" for metric in metrics]
-        gain = f"{first['mean'] - base:+.{_digits(settings.metrics[0], first['mean'])}f}" if base is not None else ""
+        gain = _gain(first["mean"], base, settings.metrics[0])
         pareto = ["yes" if row["pareto"] else ""] if several else []
         points = [row["point"].get(axis, "") for axis in axes]
         table.add_row(str(place), *points, *cells, gain, str(first["n"]), *pareto)
@@ -148,8 +148,14 @@ def _cell(value: dict[str, Any], metric: str) -> str:
     return f"{value['mean']:.{digits}f}{spread}"
 
 
+def _gain(value: float, base: float | None, metric: str) -> str:
+    """How far a value lies above that of bicubic; empty where that cannot be told, as between two infinite ones."""
+    gain = math.nan if base is None else value - base
+    return "" if math.isnan(gain) else f"{gain:+.{_digits(metric, value)}f}"
+
+
 def _digits(metric: str, value: float) -> int:
     """Digits after the point: enough to tell jobs apart, as papers print them."""
-    if value == int(value) and abs(value) >= 1000:
+    if not math.isfinite(value) or (value == int(value) and abs(value) >= 1000):
         return 0
-    return 2 if metric.endswith("psnr") or abs(value) >= 100 else 4 if math.isfinite(value) else 0
+    return 2 if metric.endswith("psnr") or abs(value) >= 100 else 4

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import sr_experiments.app.evaluate
 import sr_experiments.app.run
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.config import check_config, conf_dir, shipped_targets, walk_targets
 from sr_experiments.app.run import build
 from sr_experiments.data.images import write_png
@@ -211,6 +211,16 @@ def test_unknown_keys_are_refused_with_the_nearest() -> None:
         ("model.features=1.5", "model.features=1.5 is of the wrong kind: it must be a whole number"),
         ("optimizer.learning_rate=fast", "a number"),
         ("channels_last=2", "true or false"),
+        (
+            "optimizer.betas=0.9",
+            "optimizer.betas=0.9 is of the wrong kind: it must be a list of 2: a number, a number",
+        ),
+        ("optimizer.betas=[0.9,high]", "must be a list of 2: a number, a number"),
+        ("optimizer.betas=[0.9]", "must be a list of 2"),
+        ("model.features=[a,b]", r"model.features=\['a', 'b'\] is of the wrong kind: it must be a whole number\."),
+        ("scores.test=psnr", "scores.test=psnr is of the wrong kind: it must be a list, each entry a text"),
+        ("scores.parts=3", "must be a mapping, each value a part with a _target_ "),
+        ("loss.terms={l1:0.5}", "loss.terms.* must be a mapping, each value"),
     ],
 )
 def test_values_of_the_wrong_kind_are_refused(override: str, message: str) -> None:

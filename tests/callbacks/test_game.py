@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from pytorch_lightning.loggers.logger import DummyLogger
 from torch import Tensor, nn
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.callbacks.game import GameWatch, corner_crops
 from sr_experiments.errors import UserError
 

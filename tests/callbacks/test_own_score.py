@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.metrics.directions import higher_is_better, own_directions
 from sr_experiments.sweeps.settings import read_settings
 from tests.harness import run, train

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.run import Run, build
 from sr_experiments.callbacks.pictures import BestAndWorst, CropsOverTime, spacing
 from sr_experiments.data.images import write_png

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import wandb
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.run import build
 from sr_experiments.callbacks.wandb_log import WandbLog, _run_id
 from tests.harness import TINY, train

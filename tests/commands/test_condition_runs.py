@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.run import build
 from sr_experiments.app.trained import load_trained
 from sr_experiments.callbacks.drawn import DrawnLog

@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from skimage import data
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.evaluate import _network, _stages
 from sr_experiments.app.trained import load_trained
 from sr_experiments.commands.eval import main

@@ -13,7 +13,7 @@ import pytest
 from hydra.utils import get_class
 from rich.console import Console
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.config import conf_dir
 from sr_experiments.app.networks import SETS, Row, overview, published_at, read_published
 from sr_experiments.commands import models

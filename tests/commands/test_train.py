@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.run import build
 from sr_experiments.data.images import write_png
 from tests.harness import environment, run, train

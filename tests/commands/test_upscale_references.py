@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from skimage import data
 from torch import nn
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.trained import load_trained, portable_config
 from sr_experiments.commands.upscale import main
 from sr_experiments.data.images import read_image

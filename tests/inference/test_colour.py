@@ -16,7 +16,7 @@ from PIL import Image
 from skimage.color import rgb2ycbcr, ycbcr2rgb
 from torch import Tensor, nn
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.data.sample import test_photographs as sample_photographs
 from sr_experiments.degradations import Bicubic, BlurNoise, bicubic_upsample
 from sr_experiments.errors import UserError

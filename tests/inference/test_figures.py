@@ -7,7 +7,7 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.networks import read_published
 from sr_experiments.degradations import bicubic_upsample
 from sr_experiments.inference.figures import multiply_adds

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.inference.receptive_field import WIDEST, reach, receptive_field
 
 

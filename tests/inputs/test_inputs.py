@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.data.images import write_png
 from sr_experiments.data.photos import Photo
 from sr_experiments.degradations import Bicubic, BlurNoise

@@ -9,7 +9,7 @@ import torch
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.errors import UserError
 from sr_experiments.losses import L1, MSE, TotalVariation, WeightedSum
 

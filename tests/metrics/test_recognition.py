@@ -10,7 +10,7 @@ import torchvision
 from omegaconf import OmegaConf
 from torch import nn
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.errors import UserError
 from sr_experiments.losses import LPIPS
 from sr_experiments.metrics.recognition import Recognition, backbones_of_loss, backbones_of_run, read_labels

@@ -15,7 +15,7 @@ import torchvision
 from hydra.utils import instantiate
 from torch import Tensor, nn
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.degradations import Bicubic
 from sr_experiments.errors import UserError
 from sr_experiments.losses import DISTS, LPIPS

@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.config import check_config, conf_dir
 from sr_experiments.app.trained import load_trained, portable_config
 from sr_experiments.errors import UserError

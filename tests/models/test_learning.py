@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.run import Run, build
 from sr_experiments.data.images import read_image, write_png
 from sr_experiments.data.sample import training_photographs

@@ -17,7 +17,7 @@ from hydra.utils import instantiate
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.run import build
 from sr_experiments.app.trained import load_published, load_trained
 from sr_experiments.commands.upscale import main as upscale

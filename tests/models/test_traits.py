@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.models.traits import cell_of, traits
 
 

@@ -134,3 +134,15 @@ def test_torchrun_starts_the_processes_where_it_is_asked_to(tmp_path: Path) -> N
     done = subprocess.run(command, timeout=240, **options)
     assert done.returncode != 0
     assert "give hydra.run.dir=FOLDER" in done.stderr
+
+
+@pytest.mark.slow
+def test_modules_in_the_current_folder_are_not_run(tmp_path: Path) -> None:
+    """A data folder may hold a file of any name; the command does not import it, and its workers do not either."""
+    for name in ("random", "secrets", "torch"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w').close()")
+    command = [str(Path(sys.executable).with_name("sr-train")), *TINY, "trainer=ddp_cpu", "trainer.max_steps=1"]
+    options: dict[str, Any] = {"cwd": tmp_path, "env": environment(), "capture_output": True, "text": True}
+    done = subprocess.run([*command, "data.sets=[]", f"hydra.run.dir={tmp_path / 'run'}"], timeout=240, **options)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "executed").exists()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.trainer import check_run
 from sr_experiments.errors import UserError
 from sr_experiments.processes.start import workers_wanted

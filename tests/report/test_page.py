@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -87,6 +88,24 @@ def test_originals_and_bicubic_images_are_those_that_were_scored(small):
     expected = (enlarged.clamp(0, 1) * 255).round().permute(1, 2, 0).numpy()
     found = np.asarray(Image.open(small / "report_files/0/bicubic/sample/chelsea.png")).astype(float)
     assert np.abs(found - expected).max() <= 1
+
+
+def test_an_infinite_score_reaches_the_page_as_such_and_null_as_none(tmp_path):
+    for name, psnr, ssim in (("perfect", "inf", 1.0), ("old", None, 1.0), ("plain", 30.0, 0.9)):
+        of = {"psnr": psnr, "ssim": ssim}
+        test = {"sample": {**of, "bicubic": {"psnr": 28.0, "ssim": 0.8}, "images": {"x": of}}}
+        write_run(tmp_path / name, {"loss": name}, results={"status": "finished", "scale": 4, "test": test})
+    assert main([str(tmp_path)]) == 0
+    # What is larger than any number of JavaScript is read as Infinity there.
+    text = json.dumps(data_of(tmp_path / "report.html"))
+    data = json.loads(text, parse_int=float)
+    means = {row["name"]: row["sets"]["sample"]["mean"]["psnr"] for row in data["rows"]}
+    assert means == {"loss=perfect": math.inf, "loss=old": None, "loss=plain": 30.0}
+    assert {run["label"]: run["scores"]["sample"]["x"]["psnr"] for run in data["runs"]} == {
+        "perfect": math.inf,
+        "old": None,
+        "plain": 30.0,
+    }
 
 
 def test_crops_lie_where_the_runs_differ(small):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sr_experiments.commands.report import main
 from sr_experiments.report.curves import read_curves, thin
 from sr_experiments.report.read import find_runs, resolved
 from tests.report.folders import PROTOCOL, curve_table, picture, scores, write_run
@@ -106,3 +107,15 @@ def test_curves_are_thinned_to_means_and_keep_their_end(tmp_path):
     assert read_curves(path, notes) == {"a": [[3], [5.0]]}
     assert read_curves(Path("nowhere"), notes) == {}
     assert notes == []
+
+
+def test_runs_of_before_read_like_those_of_today(tmp_path):
+    old = Path(__file__).parents[1] / "old_runs"
+    runs, notes = find_runs([old])
+    assert notes == []
+    assert [run.label for run in runs] == ["l1_ema", "srgan", "srmd", "srntt"]
+    assert {run.status for run in runs} == {"finished"}
+    assert all("recipe" in run.config["training"] for run in runs)
+    page = tmp_path / "page.html"
+    assert main([str(old), "-o", str(page)]) == 0
+    assert page.stat().st_size > 100_000

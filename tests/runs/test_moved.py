@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.runs.moved import todays_key, with_first_keys, with_todays_keys
-from sr_experiments.runs.resume import find_run, identity
+from sr_experiments.runs.resume import find_run, run_digest
 
 OLD = Path(__file__).parents[1] / "old_runs"
 RUNS = json.loads((OLD / "after_four.json").read_text())["runs"]
@@ -45,10 +45,10 @@ def test_resume_finds_an_old_run(name: str) -> None:
     config, old = composed(name), OmegaConf.create(stored(name))
     assert isinstance(old, DictConfig)
     config.paths = old.paths
-    assert identity(config) == identity(old)
+    assert run_digest(config) == run_digest(old)
     assert find_run(config, OLD) == OLD / name
     config.training.stages.pool.crop_size = 7
-    assert identity(config) != identity(old)
+    assert run_digest(config) != run_digest(old)
 
 
 def test_keys_that_have_moved_are_named() -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sr_experiments.runs.results import print_table, versions, write_results
+from sr_experiments.metrics.table import print_table
+from sr_experiments.runs.results import versions, write_results
 
 WRITER = """
 import sys
@@ -40,7 +41,7 @@ def test_results_come_back(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["results.json"]
 
 
-def test_what_json_does_not_know_becomes_null(tmp_path: Path) -> None:
+def test_what_json_does_not_know_becomes_a_text_or_null(tmp_path: Path) -> None:
     results = {
         "perfect": float("inf"),
         "worst": float("-inf"),
@@ -50,11 +51,11 @@ def test_what_json_does_not_know_becomes_null(tmp_path: Path) -> None:
         4: "a key that is a number",
     }
     assert strict(write_results(tmp_path, results).read_text()) == {
-        "perfect": None,
-        "worst": None,
+        "perfect": "inf",
+        "worst": "-inf",
         "missing": None,
-        "numpy": None,
-        "nested": [{"psnr": None, "ssim": 1.0}, [1.0, None]],
+        "numpy": "inf",
+        "nested": [{"psnr": "inf", "ssim": 1.0}, [1.0, None]],
         "4": "a key that is a number",
     }
 

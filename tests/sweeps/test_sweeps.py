@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -21,16 +22,18 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.config import conf_dir
 from sr_experiments.app.trainer import check_run
 from sr_experiments.errors import UserError
+from sr_experiments.runs.results import write_json
 from sr_experiments.sweeps.command import as_override, read_command
 from sr_experiments.sweeps.folder import SweepFolder, find_sweep, hold, is_held
 from sr_experiments.sweeps.job import run_in_sweep
 from sr_experiments.sweeps.jobs import Job, compose_jobs, folder_name
-from sr_experiments.sweeps.ranking import rank
+from sr_experiments.sweeps.ranking import rank, ranking_table
 from sr_experiments.sweeps.runner import duration
 from sr_experiments.sweeps.settings import Settings, read_settings
 from tests.harness import TINY, command, environment, run
@@ -99,7 +102,7 @@ def test_values_come_back_from_an_override(value: Any) -> None:
 def test_wrong_settings_are_refused() -> None:
     for sweep, message in (
         ({"direction": "up"}, "use max or min"),
-        ({"metric": ["psnr", "ssim"]}, "one direction a metric"),
+        ({"metric": ["psnr", "ssim"], "direction": "max"}, "one direction a metric"),
         ({"metric": 3}, "must name a metric"),
         ({"retry": -1}, "sweep.retry=-1"),
     ):
@@ -184,6 +187,24 @@ def test_ranking_averages_seeds_and_puts_the_best_first() -> None:
     assert [row["point"]["loss"] for row in rank(jobs, Settings(("psnr",), ("min",), None, 0))] == ["l1", "mse"]
     assert rank(jobs, Settings(("psnr",), ("max",), "Set14", 0)) == []
     assert rank(jobs, Settings(("seconds",), ("min",), None, 0))[0]["scores"]["seconds"]["mean"] == 10.0
+
+
+def test_an_infinite_score_is_the_best_of_all_and_is_kept(tmp_path: Path) -> None:
+    jobs = [entry(29.0, loss="l1"), *(entry(math.inf, loss="mse", seed=seed) for seed in ("1", "2"))]
+    jobs[1]["test"]["Set5"]["bicubic"]["psnr"] = math.inf
+    folder = SweepFolder(tmp_path)
+    write_json(folder.record_file, {"jobs": jobs})
+    assert '"psnr": "inf"' in folder.record_file.read_text()
+    record = folder.read()
+    assert record is not None
+    assert record["jobs"] == jobs
+    rows = rank(record["jobs"], PSNR)
+    assert [row["point"]["loss"] for row in rows] == ["mse", "l1"]
+    assert rows[0]["scores"]["psnr"] == {"mean": math.inf, "spread": None, "n": 2}
+    console = Console(width=120, record=True)
+    console.print(ranking_table(rows, PSNR))
+    (line,) = [line for line in console.export_text().splitlines() if "mse" in line]
+    assert line.split() == ["│", "1", "│", "mse", "│", "inf", "│", "0.9000", "±", "0.0000", "│", "│", "2", "│"]
 
 
 def test_the_pareto_set_is_what_nothing_beats_in_everything() -> None:

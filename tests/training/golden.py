@@ -132,7 +132,7 @@ def weights_after(overrides: list[str], folder: Path) -> dict[str, Tensor]:
 
 
 def _train_here(overrides: list[str]) -> None:
-    from sr_experiments.app.command import compose_config
+    from sr_experiments.app.compose import compose_config
     from sr_experiments.app.run import build
 
     torch.set_num_threads(1)

@@ -12,7 +12,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.config import check_config
 from sr_experiments.callbacks.checkpoints import Checkpoints
 from sr_experiments.errors import UserError

@@ -11,7 +11,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.config import check_config
 from sr_experiments.training.recipes.adversarial import Adversarial
 
@@ -72,7 +72,7 @@ import sys
 import torch
 import pytorch_lightning as pl
 from hydra.utils import instantiate
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 
 folder, devices, *overrides = sys.argv[1:]
 torch.set_num_threads(1)

@@ -13,7 +13,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.run import build
 from sr_experiments.data.images import write_png
 from sr_experiments.degradations import Bicubic, BlurNoise, RealEsrgan

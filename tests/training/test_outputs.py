@@ -13,7 +13,7 @@ from hydra.utils import get_class, get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.config import conf_dir
 from sr_experiments.degradations import Bicubic
 from sr_experiments.errors import UserError

@@ -12,7 +12,7 @@ import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.config import check_config
 from sr_experiments.app.run import build
 from sr_experiments.callbacks.checkpoints import Checkpoints

@@ -15,7 +15,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 from torch import nn
 
-from sr_experiments.app.command import compose_config
+from sr_experiments.app.compose import compose_config
 from sr_experiments.app.config import conf_dir
 from sr_experiments.app.run import build
 from sr_experiments.degradations import Bicubic

@@ -60,6 +60,14 @@ def test_it_learns_and_begins_anew_for_every_image() -> None:
     assert torch.equal(zero_shot.enlarge({**batch, "hr": torch.zeros_like(hr)}), first)  # HR is never looked at
 
 
+def test_it_begins_with_the_weights_that_it_was_given() -> None:
+    zero_shot, other = recipe(1), VDSR(2, Interpolation, features=8, layers=3)
+    before = zero_shot.enlarge(batch_of(stripes()))
+    zero_shot = recipe(1)
+    zero_shot.player.start_from(other.state_dict(), "other")
+    assert not torch.allclose(zero_shot.enlarge(batch_of(stripes())), before)
+
+
 def test_it_runs_within_inference_mode() -> None:
     with torch.inference_mode():
         batch = batch_of(stripes())

@@ -94,7 +94,7 @@
       type: "heatmap", colorscale: "Cividis", reversescale: Review.better(metric) < 0, xgap: 2, ygap: 2,
       x: xs.map(shown), y: ys.map(shown),
       z: table.map((line) => line.map((values) => (values.length ? average(values) : null))),
-      text: table.map((line) => line.map((values) => (values.length ? average(values).toFixed(Review.digits(metric)) + (most > 1 ? `<br>n=${values.length}` : "") : ""))),
+      text: table.map((line) => line.map((values) => (values.length ? Review.number(average(values), Review.digits(metric)) + (most > 1 ? `<br>n=${values.length}` : "") : ""))),
       texttemplate: small ? "%{text}" : "", hovertemplate: `${name(kx)}=%{x}<br>${name(ky)}=%{y}<br>%{text}<extra></extra>`,
       colorbar: { title: { text: Review.metricName(metric) }, thickness: 12 },
     }], { xaxis: { type: "category", title: { text: name(kx) }, showgrid: false }, yaxis: { type: "category", title: { text: name(ky) }, showgrid: false }, height: Math.max(260, 120 + 56 * ys.length) });

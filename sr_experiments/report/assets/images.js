@@ -37,7 +37,7 @@
     const prefix = source === "bicubic" ? "bicubic_" : "";
     return Object.keys(data.metrics)
       .filter((metric) => typeof scores[prefix + metric] === "number")
-      .map((metric) => `${Review.metricName(metric)} ${scores[prefix + metric].toFixed(Review.digits(metric))}`)
+      .map((metric) => `${Review.metricName(metric)} ${Review.number(scores[prefix + metric], Review.digits(metric))}`)
       .join(" · ");
   };
 

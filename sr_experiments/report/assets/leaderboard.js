@@ -41,7 +41,7 @@
     const mixed = (a, b, _a, _b, _column, direction) => {
       const empty = (value) => value === null || value === undefined || value === "";
       if (empty(a) || empty(b)) return (empty(a) ? 1 : 0) * (direction === "asc" ? 1 : -1) - (empty(b) ? 1 : 0) * (direction === "asc" ? 1 : -1);
-      return typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+      return typeof a === "number" && typeof b === "number" ? (a === b ? 0 : a - b) : String(a).localeCompare(String(b));
     };
     const titled = (title) => ({ title: "", titleFormatter: () => el("span", { title }, title) });
     const best = (metric) => {

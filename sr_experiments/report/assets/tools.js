@@ -46,7 +46,7 @@ Review.FEWEST_IMAGES = 5;
 Review.digits = (metric) => (Review.data.metrics[metric] ?? { digits: 4 }).digits;
 Review.better = (metric) => (Review.data.metrics[metric] ?? { better: 0 }).better;
 Review.number = (value, digits) =>
-  value === null || value === undefined ? "–" : value === Infinity ? "∞" : value.toFixed(digits);
+  value === null || value === undefined ? "–" : Number.isFinite(value) ? value.toFixed(digits) : value > 0 ? "∞" : "−∞";
 // A value of a config: small numbers as people write them.
 Review.value = (value) =>
   typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential().replace("e-", "e−") : String(value ?? "");

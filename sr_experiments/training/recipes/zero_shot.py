@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from functools import partial
 
 import numpy as np
 import torch
@@ -36,12 +35,13 @@ class ZeroShot(Supervised):
         if crop_size < degradation.scale:  # type: ignore[operator]
             raise UserError(f"training.recipe.crop_size={crop_size} must be at least scale={degradation.scale}.")
         self.degradation, self.steps, self.crop_size = degradation, steps, crop_size
-        self.new_player = partial(copy.deepcopy, copy.deepcopy(player))
+        self.start: list[Player] = []  # the player before the first image, out of sight of the state dict
 
     def enlarge(self, batch: Batch) -> Tensor:
         """Train on LR, (1, 3, h, w), and enlarge it."""
         with torch.inference_mode(False), torch.enable_grad():
-            self.player = self.new_player().to(batch["lr"].device)
+            self.start = self.start or [self.player]
+            self.player = copy.deepcopy(self.start[0])
             self.player.begin()
             lr, key = batch["lr"].clone(), batch["key"].clone()
             for step in range(self.steps):
