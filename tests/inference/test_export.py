@@ -15,7 +15,7 @@ from sr_experiments.pixels.imresize import bicubic_upsample, imresize
 
 THIN = {
     "small": ["model.features=8", "model.blocks=2"],
-    "enhancenet": ["model.channels=8", "model.blocks=2"],
+    "enhancenet": ["model.features=8", "model.blocks=2"],
     "vdsr": ["model.features=8", "model.layers=3"],
     "srcnn": [],
 }
