@@ -88,5 +88,5 @@ def test_what_makes_no_sense_is_refused() -> None:
         PairPool(4, 9, 2)
     with pytest.raises(UserError, match="2 pairs cannot mix a batch of 3"):
         PairPool(2, 8, 2)(*batch(0))
-    with pytest.raises(UserError, match=r"same training\.pair_pool and data\.crop_size"):
+    with pytest.raises(UserError, match=r"same training\.stages\.pool\.pairs and data\.crop_size"):
         PairPool(4, 8, 2).refill(PairPool(4, 16, 2).contents())

@@ -96,6 +96,7 @@ def pending_validation(cwd: Path) -> int | None:
     return checkpoint["global_step"] if state["validation_pending"] else None
 
 
+@pytest.mark.slow
 def test_sigterm_in_the_training_saves_and_the_run_goes_on_exactly(tmp_path: Path) -> None:
     calm, asked = tmp_path / "calm", tmp_path / "asked"
     finish(calm, "data.num_workers=2")

@@ -80,6 +80,7 @@ def same(a: Any, b: Any, path: str = "") -> None:
         assert a == b, path
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:
     calm, killed = tmp_path / "calm", tmp_path / "killed"
     calm.mkdir()
