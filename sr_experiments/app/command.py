@@ -14,9 +14,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from sr_experiments.app.config import conf_dir
 from sr_experiments.app.explain import explain, in_words
 from sr_experiments.errors import ProcessError, UserError, find_user_error
+from sr_experiments.shipped import conf_dir
 
 # What a command does with its composed config.
 Task = Callable[[DictConfig], Any]

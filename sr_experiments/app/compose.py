@@ -10,9 +10,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from sr_experiments.app.config import conf_dir
 from sr_experiments.app.listing import register_listing
 from sr_experiments.app.naming import register_names
+from sr_experiments.shipped import conf_dir
 
 register_names()
 register_listing()

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from omegaconf import DictConfig, OmegaConf
 
-from sr_experiments.app.packages import own_packages
+from sr_experiments.app.packages import config_folders
 from sr_experiments.errors import UserError, nearest
-from sr_experiments.shipped import conf_dir
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -40,7 +39,7 @@ EXCHANGED = ("block", "activation")
 
 def options_of(group: str) -> list[Path]:
     """The files of a group's options, sorted by name: the shipped ones, and those of users' packages."""
-    folders = [folder / group for folder in (conf_dir(), *own_packages().values())]
+    folders = [folder / group for folder in config_folders()]
     return sorted((file for folder in folders for file in folder.glob("*.yaml")), key=lambda file: file.stem)
 
 
@@ -66,7 +65,7 @@ def walk_targets(node: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, 
 def shipped_targets(*groups: str) -> frozenset[str]:
     """The `_target_`s that the options of these groups compose, the shipped ones and those of users' packages."""
     found = set()
-    for folder in (folder / group for folder in (conf_dir(), *own_packages().values()) for group in groups):
+    for folder in (folder / group for folder in config_folders() for group in groups):
         for file in folder.rglob("*.yaml"):
             content = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
             found |= {node["_target_"] for _, node in walk_targets(content)}

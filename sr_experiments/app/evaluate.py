@@ -40,7 +40,7 @@ def evaluate_here(config: DictConfig, preemption: Preemption) -> None:
     from sr_experiments.app.compose import added_keys
     from sr_experiments.app.config import check_config
     from sr_experiments.app.trainer import make_trainer
-    from sr_experiments.callbacks.evaluation import Evaluation
+    from sr_experiments.callbacks.evaluation import evaluation_of
     from sr_experiments.metrics.table import print_table
     from sr_experiments.runs.results import versions, write_results
     from sr_experiments.training.checks import check_data, check_matching
@@ -59,7 +59,7 @@ def evaluate_here(config: DictConfig, preemption: Preemption) -> None:
     check_matching(trained.network, stages)
     check_data(trained.network, stages, datamodule)
     trainer.test(Evaluator(trained.network, stages), datamodule=datamodule, verbose=False)
-    (evaluation,) = [c for c in trainer.callbacks if isinstance(c, Evaluation)]  # type: ignore[attr-defined]
+    evaluation = evaluation_of(trainer)
     is_random = stages.matching is not None and stages.matching.feature_network.is_random
     results = {
         "status": "finished",

@@ -16,9 +16,10 @@ from omegaconf.errors import (
 )
 
 from sr_experiments.app.compose import compose_config
-from sr_experiments.app.config import conf_dir, dotted_keys, options_of
+from sr_experiments.app.config import dotted_keys, options_of
 from sr_experiments.errors import ProcessError, UserError, find_user_error, nearest
 from sr_experiments.runs.moved import todays_key
+from sr_experiments.shipped import conf_dir
 
 
 def in_words(error: Exception, config_name: str) -> UserError | ProcessError:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from omegaconf import OmegaConf
 
-from sr_experiments.app.config import conf_dir
-from sr_experiments.app.packages import own_packages
+from sr_experiments.app.packages import config_folders
+from sr_experiments.shipped import conf_dir
 
 WIDTH = 100  # columns of a line at most
 NAMES = 18  # of which the names of groups take so many
@@ -30,7 +30,7 @@ def listing(config_name: str = "", width: int = WIDTH) -> str:
         config_name: a config, to whose defaults list the groups are restricted; empty for all groups.
         width: columns of a line at most.
     """
-    folders = (conf_dir(), *own_packages().values())
+    folders = config_folders()
     files = sorted(file.relative_to(folder) for folder in folders for file in folder.rglob("*.yaml"))
     chosen = groups_of(config_name) if config_name else None
     groups: dict[str, list[str]] = {}

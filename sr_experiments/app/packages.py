@@ -16,7 +16,14 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 
+from sr_experiments.shipped import conf_dir
+
 GROUP = "sr_experiments.parts"
+
+
+def config_folders() -> list[Path]:
+    """The folders with groups of configs: the shipped one, and those of users' packages."""
+    return [conf_dir(), *own_packages().values()]
 
 
 @cache

@@ -130,15 +130,14 @@ class Run:
         """Score the last or the best checkpoint on all sets."""
         if not self.datamodule.set_names:
             return {}
-        from sr_experiments.callbacks.evaluation import Evaluation
+        from sr_experiments.callbacks.evaluation import evaluation_of
 
         path = None
         if not self.module.recipe.per_image:
             path = RunFolder(folder).checkpoint(self.config.test_checkpoint)
         with interruptible():
             self.trainer.test(self.module, datamodule=self.datamodule, ckpt_path=path, weights_only=True, verbose=False)
-        (evaluation,) = [c for c in self.trainer.callbacks if isinstance(c, Evaluation)]  # type: ignore[attr-defined]
-        return evaluation.results
+        return evaluation_of(self.trainer).results
 
     @property
     def higher_is_better(self) -> dict[str, bool]:

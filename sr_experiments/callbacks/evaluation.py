@@ -55,7 +55,7 @@ class Evaluation(pl.Callback):
         """Read the weights that scores need, before anything is trained."""
         if not trainer.datamodule.set_names:  # type: ignore[attr-defined]
             return
-        self.scores.meet(backbones_of_loss(pl_module.loss))  # type: ignore[arg-type]
+        self.scores.check_backbones(backbones_of_loss(pl_module.loss))  # type: ignore[arg-type]
         strategy = trainer.strategy
         # The first process of a machine downloads, the others find the files.
         if trainer.local_rank == 0:
@@ -234,3 +234,15 @@ def mode_for(trainer: pl.Trainer, monitor: str, setting: str) -> str:
     if is_higher is None:
         raise UserError(f"It is not known whether a higher {monitor} is better: give {setting}=max or {setting}=min.")
     return "max" if is_higher else "min"
+
+
+def evaluation_of(trainer: pl.Trainer) -> Evaluation:
+    """The callback that measures.
+
+    Raises:
+        UserError: there is none.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Evaluation):
+            return callback
+    raise UserError("callbacks.crops and callbacks.best_and_worst need callbacks.evaluation, which measures.")

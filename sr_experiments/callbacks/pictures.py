@@ -15,7 +15,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from sr_experiments.callbacks.evaluation import Evaluation
+from sr_experiments.callbacks.evaluation import evaluation_of
 from sr_experiments.callbacks.examples import extremes, first_images, look_at
 from sr_experiments.callbacks.sheets import Example, draw_sheet
 from sr_experiments.callbacks.wandb_log import WandbLog
@@ -211,15 +211,3 @@ def spacing(step: int, every: int, keep: int) -> int:
     while step > apart * (keep - 2):
         apart *= 2
     return apart
-
-
-def evaluation_of(trainer: pl.Trainer) -> Evaluation:
-    """The callback that measures.
-
-    Raises:
-        UserError: there is none.
-    """
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, Evaluation):
-            return callback
-    raise UserError("callbacks.crops and callbacks.best_and_worst need callbacks.evaluation, which measures.")

@@ -75,9 +75,9 @@ class Recognition(nn.Module):
         self.prepare = torchvision.models.get_model_weights(architecture).DEFAULT.transforms()
         self.network: nn.Module | None = None
         if run is not None:
-            self.meet(backbones_of_run(Path(run)))
+            self.check_backbones(backbones_of_run(Path(run)))
 
-    def meet(self, backbones: Collection[str]) -> None:
+    def check_backbones(self, backbones: Collection[str]) -> None:
         """Hear which classifiers a loss looked at.
 
         Raises:

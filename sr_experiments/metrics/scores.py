@@ -84,7 +84,7 @@ class Scores:
     - `patch_features(image)`, `of_set(sr_features, hr_features)` and `source` instead of `forward`, where it is a
       number of a set: it is given the features of the patches of all images. Parts of one source share them.
     - `load()`, where it needs weights: if they cannot be had, its scores are None, and that is said once.
-    - `meet(backbones)`: is told the classifiers that the loss of the training looks at.
+    - `check_backbones(backbones)`: is told the classifiers that the loss of the training looks at.
     - `higher_is_better`, unless its name is among those of `directions`.
 
     A part that raises a `UserError` cannot score this image, whose score is None; that is said once, too.
@@ -156,7 +156,7 @@ class Scores:
                 except UserError as error:
                     self.unavailable[name] = str(error)
 
-    def meet(self, backbones: Collection[str]) -> None:
+    def check_backbones(self, backbones: Collection[str]) -> None:
         """Tell the chosen parts which classifiers the loss of the training looks at, by torchvision's names.
 
         Raises:
@@ -164,8 +164,8 @@ class Scores:
         """
         for name in self.chosen:
             part: Any = self.parts[name]
-            if hasattr(part, "meet"):
-                part.meet(backbones)
+            if hasattr(part, "check_backbones"):
+                part.check_backbones(backbones)
 
     def settle(self, agree: Callable[[bool], bool] = bool) -> None:
         """Give up scores that some process cannot have; they are named once. All processes must call this.

@@ -21,7 +21,7 @@ PICKLED_CODE = ("unsupported GLOBAL", "Unsupported global", "via `add_safe_globa
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "net")
 
 # What stands before the evaluated network's names in a checkpoint of a training: the moving average's first, then those
-# of before 0.2, when trainings had no players.
+# of before trainings had players.
 OF_A_TRAINING = ("recipe.player.average.module.", "recipe.player.network.", "ema.module.", "network.")
 
 # What DataParallel and torch.compile put in front of every name.

@@ -30,14 +30,20 @@ class Settings:
 
 
 def _direction(metric: str, config: DictConfig) -> str:
-    """`max` or `min`: which is better of a number in the results of a run."""
+    """`max` or `min`: which is better of a number in the results of a run.
+
+    Raises:
+        UserError: nothing says it of this one.
+    """
     if metric in ("seconds", "steps", "parameters"):
         return "min"
     part = OmegaConf.select(config, f"scores.parts.{metric}._target_")
     said = higher_is_better(metric)
     if said is None and part is not None:
         said = getattr(get_object(part), "higher_is_better", None)
-    return "min" if said is False else "max"
+    if said is None:
+        raise UserError(f"sweep.metric={metric} is no known score: say with sweep.direction=max or min what is better.")
+    return "max" if said else "min"
 
 
 def read_settings(config: DictConfig) -> Settings:

@@ -12,7 +12,7 @@ from sr_experiments.degradations import Degradation
 from sr_experiments.errors import UserError
 from sr_experiments.inference import colour
 from sr_experiments.inputs.base import Lists
-from sr_experiments.inputs.beside import inputs_of, stand_ins
+from sr_experiments.inputs.of_network import inputs_of, stand_ins
 from sr_experiments.losses import WeightedSum
 from sr_experiments.models.traits import traits
 from sr_experiments.models.which import models_that

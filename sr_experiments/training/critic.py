@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sr_experiments.objectives.gradients import r1_penalty
+from sr_experiments.pixels.eightbit import full_precision
 from sr_experiments.training.balance import Balance
 from sr_experiments.training.game import Game
 from sr_experiments.training.mixing import uniform_of
 from sr_experiments.training.play import Play
 from sr_experiments.training.player import Player
-from sr_experiments.training.terms import Batch, Term, Terms, Values, full_precision, mean_values
+from sr_experiments.training.terms import Batch, Term, Terms, Values, mean_values
 
 
 class Critic(nn.Module):
@@ -65,7 +66,7 @@ class Critic(nn.Module):
         if self.objective.needs_real:
             with torch.no_grad():
                 real = self.player(hr).float()
-        with full_precision(sr):
+        with full_precision(sr.device):
             real = None if real is None else self._of_whole_batch(real, play)
             loss = self.objective.generator_loss(self._of_whole_batch(fake.float(), play), real)
             return {name: Term(loss.detach(), weight * loss)}
@@ -101,7 +102,7 @@ class Critic(nn.Module):
     @torch.no_grad()
     def accuracies(self, hr: Tensor, sr: Tensor) -> tuple[Tensor, Tensor]:
         """How often the discriminator is right on HR crops and on generated ones, each (B, 3, c, c)."""
-        with full_precision(hr):
+        with full_precision(hr.device):
             return self.objective.accuracies(self.player(hr), self.player(sr))
 
     def _learn(self, shown: list[Batch], play: Play, repeat: int) -> Values:
@@ -111,7 +112,7 @@ class Critic(nn.Module):
     def _terms(self, part: Batch, play: Play, repeat: int) -> Terms:
         """The discriminator's loss on one part, with penalties, and what it thought of the images."""
         loss, terms = self._judge(part, play)
-        with full_precision(part["hr"]):
+        with full_precision(part["hr"].device):
             mix = uniform_of(part["key"], repeat)
             penalty = self.objective.penalty(self.player.network, part["hr"], part["sr"], mix)
             if self.game.r1 is not None:
@@ -125,7 +126,7 @@ class Critic(nn.Module):
     def _judge(self, part: Batch, play: Play) -> tuple[Tensor, Terms]:
         """The objective's loss on one part; mean logits, and how often the discriminator was right."""
         real, fake = self.player(part["hr"]), self.player(part["sr"])
-        with full_precision(part["hr"]):
+        with full_precision(part["hr"].device):
             real, fake = (self._of_whole_batch(logits.float(), play) for logits in (real, fake))
             loss = self.objective.discriminator_loss(real, fake)
             real, fake = real.detach(), fake.detach()

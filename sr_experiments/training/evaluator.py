@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytorch_lightning as pl
 from torch import nn
 
+from sr_experiments.pixels.eightbit import full_precision
 from sr_experiments.training.recipe import enlarge
 from sr_experiments.training.stages import Stages
-from sr_experiments.training.terms import Batch, full_precision
+from sr_experiments.training.terms import Batch
 
 
 class Evaluator(pl.LightningModule):
@@ -32,6 +33,6 @@ class Evaluator(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
         """Enlarge one image in full precision."""
-        with full_precision(batch["hr"]):
+        with full_precision(batch["hr"].device):
             images = self.stages(batch, 0)
             return {**images, "sr": enlarge(self.network, images)}

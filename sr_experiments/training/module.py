@@ -10,15 +10,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sr_experiments.errors import UserError
+from sr_experiments.inference.colour import is_on_luma
 from sr_experiments.losses import WeightedSum
 from sr_experiments.models.weights import describe_mismatch
+from sr_experiments.pixels.eightbit import full_precision
 from sr_experiments.training.checks import check_parts
 from sr_experiments.training.nonfinite import NonFinite
 from sr_experiments.training.old_checkpoints import with_new_names
 from sr_experiments.training.play import Play, UnderLightning
 from sr_experiments.training.recipe import Recipe
 from sr_experiments.training.stages import Stages
-from sr_experiments.training.terms import Batch, Values, full_precision
+from sr_experiments.training.stages.luma import Luma
+from sr_experiments.training.terms import Batch, Values
 
 
 class Training(pl.LightningModule):
@@ -46,7 +49,9 @@ class Training(pl.LightningModule):
         check_parts(recipe, stages)
         self.automatic_optimization = False
         self.recipe = recipe
-        self.stages = stages.ending_for(recipe.player.network)
+        self.stages = stages
+        if is_on_luma(recipe.player.network):
+            self.stages["luma"] = Luma()
         self.accumulate_grad_batches = accumulate_grad_batches
         self.nonfinite = NonFinite(on_nonfinite)
         self.backend = UnderLightning(self)
@@ -123,7 +128,7 @@ class Training(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Batch:
         """Enlarge one image in full precision; callbacks measure and keep it."""
-        with full_precision(self.skipped_updates):
+        with full_precision(self.skipped_updates.device):
             images = self.stages(batch, self.trainer.global_step)
             return {**images, "sr": self.recipe.enlarge(images)}
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from sr_experiments.inference.colour import in_colour
-from sr_experiments.inputs.beside import side_inputs
+from sr_experiments.inputs.of_network import side_inputs
 from sr_experiments.losses import WeightedSum
 from sr_experiments.training.play import Play
 from sr_experiments.training.player import Player

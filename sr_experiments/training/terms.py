@@ -28,11 +28,6 @@ class Term:
 Terms = dict[str, Term]
 
 
-def full_precision(image: Tensor) -> torch.autocast:
-    """A context in which the device of `image` computes in full precision, also in a run of mixed precision."""
-    return torch.autocast(image.device.type, enabled=False)
-
-
 def mean_values(rows: list[Values]) -> Values:
     """The mean of every name over `rows` that all have the same names."""
     return {name: torch.stack([row[name].float() for row in rows]).mean() for name in rows[0]}

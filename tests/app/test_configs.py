@@ -18,10 +18,11 @@ from omegaconf import DictConfig, OmegaConf
 import sr_experiments.app.evaluate
 import sr_experiments.app.run
 from sr_experiments.app.compose import compose_config
-from sr_experiments.app.config import check_config, conf_dir, shipped_targets, walk_targets
+from sr_experiments.app.config import check_config, shipped_targets, walk_targets
 from sr_experiments.app.run import build
 from sr_experiments.data.images import write_png
 from sr_experiments.errors import UserError, nearest
+from sr_experiments.shipped import conf_dir
 from sr_experiments.sweeps import grid, settings
 
 # Options that only an evaluation composes.

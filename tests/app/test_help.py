@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sr_experiments.app.config import conf_dir
 from sr_experiments.app.listing import WIDTH, groups_of, in_columns, listing
+from sr_experiments.shipped import conf_dir
 from tests.harness import run
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from sr_experiments.app.compose import compose_config
+from sr_experiments.errors import UserError
 from sr_experiments.metrics.directions import higher_is_better, own_directions
 from sr_experiments.sweeps.settings import read_settings
 from tests.harness import run, train
@@ -70,6 +71,8 @@ def test_a_sweep_ranks_in_the_direction_of_the_score() -> None:
     assert directions("sweep.metric=psnr") == ("max",)
     assert directions("sweep.metric=[lpips,ssim,darkness,seconds]") == ("min", "max", "min", "min")
     assert directions("sweep.metric=lpips", "sweep.direction=max") == ("max",)
+    with pytest.raises(UserError, match=r"sweep\.metric=pnsr is no known score: say with sweep\.direction"):
+        directions("sweep.metric=pnsr")
 
 
 def test_what_a_run_says_of_scores_is_not_trusted() -> None:

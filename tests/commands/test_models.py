@@ -14,11 +14,11 @@ from hydra.utils import get_class
 from rich.console import Console
 
 from sr_experiments.app.compose import compose_config
-from sr_experiments.app.config import conf_dir
 from sr_experiments.app.networks import SETS, Row, overview, published_at, read_published
 from sr_experiments.commands import models
 from sr_experiments.inference.receptive_field import ReceptiveField
 from sr_experiments.report.models_table import markdown, print_table, short
+from sr_experiments.shipped import conf_dir
 
 SURVEY = """
 srcnn fsrcnn espcn vdsr drcn drrn memnet srdensenet lapsrn ms_lapsrn prosr dbpn edsr edsr_baseline mdsr carn

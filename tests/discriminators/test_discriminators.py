@@ -10,7 +10,6 @@ from hydra.utils import instantiate
 from torch import nn
 
 from sr_experiments.app.compose import compose_config
-from sr_experiments.app.config import conf_dir
 from sr_experiments.discriminators import (
     EnhanceNetDiscriminator,
     ESRGANDiscriminator,
@@ -19,6 +18,7 @@ from sr_experiments.discriminators import (
     UNetDiscriminator,
 )
 from sr_experiments.errors import UserError
+from sr_experiments.shipped import conf_dir
 
 ALL = [SRGANDiscriminator, EnhanceNetDiscriminator, ESRGANDiscriminator, PatchGAN, UNetDiscriminator]
 OPTIONS = sorted(file.stem for file in (conf_dir() / "discriminator").glob("*.yaml"))

@@ -12,8 +12,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from sr_experiments.app.compose import compose_config
-from sr_experiments.app.config import check_config, conf_dir
+from sr_experiments.app.config import check_config
 from sr_experiments.losses import WeightedSum
+from sr_experiments.shipped import conf_dir
 
 LOSSES = ["srresnet_vgg22", "enhancenet_e", "enhancenet_p", "l1_perceptual", "l1_texture", "l1_contextual"]
 LOSSES += ["l1_focal_frequency", "l1_lr_consistency"]

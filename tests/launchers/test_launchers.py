@@ -17,10 +17,10 @@ from hydra.plugins.launcher import Launcher
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from sr_experiments.app.config import conf_dir
 from sr_experiments.errors import UserError
 from sr_experiments.launchers.local import portion, shares, visible_gpus
 from sr_experiments.launchers.slurm import SETUP, Request
+from sr_experiments.shipped import conf_dir
 from tests.harness import TINY, command, environment
 
 OPTIONS = sorted(file.stem for file in (conf_dir() / "hydra" / "launcher").glob("*.yaml"))

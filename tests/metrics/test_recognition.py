@@ -86,9 +86,9 @@ def test_the_family_that_the_loss_looked_at_is_refused(tmp_path: Path) -> None:
     assert backbones_of_loss(None) == set()
     chosen = Scores({"top1": Recognition(labels, architecture="vgg19")}, test=["top1"])
     with pytest.raises(UserError, match=r"the loss looked at vgg16, so what vgg19 recognises says little"):
-        chosen.meet(looked_at)
-    Scores({"top1": Recognition(labels, architecture="resnet50")}, test=["top1"]).meet(looked_at)
-    Recognition(labels, architecture="vgg19", allow_same_backbone=True).meet(looked_at)
+        chosen.check_backbones(looked_at)
+    Scores({"top1": Recognition(labels, architecture="resnet50")}, test=["top1"]).check_backbones(looked_at)
+    Recognition(labels, architecture="vgg19", allow_same_backbone=True).check_backbones(looked_at)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sr_experiments.app.config import conf_dir
 from sr_experiments.errors import UserError
 from sr_experiments.models.blocks import (
     ChannelAttention,
@@ -35,6 +34,7 @@ from sr_experiments.models.blocks import (
     tanh,
 )
 from sr_experiments.models.blocks.halved import TRANSFORMS
+from sr_experiments.shipped import conf_dir
 
 BLOCKS = sorted(file.stem for file in (conf_dir() / "block").glob("*.yaml"))
 ACTIVATIONS = sorted(file.stem for file in (conf_dir() / "activation").glob("*.yaml"))

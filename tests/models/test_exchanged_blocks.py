@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from sr_experiments.app.compose import compose_config
-from sr_experiments.app.config import check_config, conf_dir
+from sr_experiments.app.config import check_config
 from sr_experiments.app.trained import load_trained, portable_config
 from sr_experiments.errors import UserError
 from sr_experiments.inference.enlarger import Enlarger
@@ -23,6 +23,7 @@ from sr_experiments.models.blocks import HalvedBlock, PyramidPooling, ResidualBl
 from sr_experiments.models.blocks.attention import ChannelAttention, SecondOrderAttention
 from sr_experiments.models.edsr import EDSR
 from sr_experiments.models.rcan import RCAN
+from sr_experiments.shipped import conf_dir
 from sr_experiments.upsamplers import SubPixel
 from tests.models.test_networks import composed, one_step, options, parameters, refusal, small
 

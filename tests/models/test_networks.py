@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from sr_experiments.app.compose import compose_config
-from sr_experiments.app.config import conf_dir
 from sr_experiments.degradations import bicubic_upsample
 from sr_experiments.errors import UserError, find_user_error
 from sr_experiments.inference.tiling import each_tensor
@@ -25,6 +24,7 @@ from sr_experiments.models.espcn import ESPCN
 from sr_experiments.models.srcnn import SRCNN
 from sr_experiments.models.srresnet import SRResNet
 from sr_experiments.models.traits import traits
+from sr_experiments.shipped import conf_dir
 from sr_experiments.upsamplers import Interpolation, ResizeConv, SubPixel, Transposed
 
 SCALES = (2, 3, 4, 8)

@@ -10,10 +10,10 @@ from hydra.utils import instantiate
 from torch import nn
 
 from sr_experiments.app.compose import compose_config
-from sr_experiments.app.config import conf_dir
 from sr_experiments.errors import UserError
 from sr_experiments.objectives import Hinge, LeastSquares, RelativisticAverage, Vanilla, WassersteinGP
 from sr_experiments.objectives.gradients import r1_penalty
+from sr_experiments.shipped import conf_dir
 
 REAL = torch.tensor([[2.0], [0.5]])
 FAKE = torch.tensor([[-1.0], [0.25]])

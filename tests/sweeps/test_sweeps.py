@@ -25,10 +25,10 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from sr_experiments.app.compose import compose_config
-from sr_experiments.app.config import conf_dir
 from sr_experiments.app.trainer import check_run
 from sr_experiments.errors import UserError
 from sr_experiments.runs.results import write_json
+from sr_experiments.shipped import conf_dir
 from sr_experiments.sweeps.command import as_override, read_command
 from sr_experiments.sweeps.folder import SweepFolder, find_sweep, hold, is_held
 from sr_experiments.sweeps.job import run_in_sweep

@@ -14,13 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from sr_experiments.app.compose import compose_config
-from sr_experiments.app.config import conf_dir
 from sr_experiments.degradations import Bicubic
 from sr_experiments.errors import UserError
 from sr_experiments.losses import L1, RecursiveSupervision, WeightedSum
 from sr_experiments.models.drcn import DRCN
 from sr_experiments.models.edsr import EDSR
 from sr_experiments.models.which import models_that
+from sr_experiments.shipped import conf_dir
 from sr_experiments.upsamplers import SubPixel
 from tests.runs.test_resume import same
 from tests.training.parts import supervised

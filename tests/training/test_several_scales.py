@@ -16,7 +16,6 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from sr_experiments.app.compose import compose_config
-from sr_experiments.app.config import conf_dir
 from sr_experiments.app.run import build
 from sr_experiments.degradations import Bicubic
 from sr_experiments.errors import UserError
@@ -25,6 +24,7 @@ from sr_experiments.models.carn import CARN
 from sr_experiments.models.edsr import EDSR
 from sr_experiments.models.ms_lapsrn import MSLapSRN
 from sr_experiments.models.vdsr import VDSR
+from sr_experiments.shipped import conf_dir
 from sr_experiments.training.stages.scales import SeveralScales
 from sr_experiments.upsamplers import Interpolation, SubPixel, Transposed
 from tests.harness import run, train

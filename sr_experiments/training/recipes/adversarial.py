@@ -43,8 +43,8 @@ class Adversarial(Supervised):
         super().__init__(player, loss, log_gradient_shares)
         if loss.adversarial is None:
             raise UserError(
-                "training=adversarial needs a loss with an adversarial part, such as loss=srgan_vgg54; this one has "
-                "none: use training=supervised."
+                "A training against a discriminator needs a loss with an adversarial part, such as loss=srgan_vgg54; "
+                "this one has none: choose another, or use training=supervised."
             )
         self.critic = Critic(loss.adversarial, player, discriminator_optimizer)
 

@@ -10,12 +10,13 @@ from torch.optim import Optimizer
 
 from sr_experiments.errors import UserError
 from sr_experiments.losses import WeightedSum
+from sr_experiments.pixels.eightbit import full_precision
 from sr_experiments.training.critic import Critic
 from sr_experiments.training.game import Game
 from sr_experiments.training.play import Play
 from sr_experiments.training.player import Player
 from sr_experiments.training.recipes.adversarial import Adversarial
-from sr_experiments.training.terms import Batch, Terms, Values, full_precision
+from sr_experiments.training.terms import Batch, Terms, Values
 
 
 class FeatureAdversarial(Adversarial):
@@ -42,7 +43,7 @@ class FeatureAdversarial(Adversarial):
     def features(self, image: Tensor) -> Tensor:
         """(B, 3, c, c) -> the activations that the second discriminator sees, (B, C, h, w)."""
         assert self.loss.feature_network is not None
-        with full_precision(image):
+        with full_precision(image.device):
             return self.loss.feature_network(image, [self.layer])[self.layer]
 
     def generator_terms(self, batch: Batch, play: Play) -> Terms:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sr_experiments.inputs.beside import side_inputs
+from sr_experiments.inputs.of_network import side_inputs
 from sr_experiments.losses import WeightedSum
 from sr_experiments.losses.gradients import gradient_shares
+from sr_experiments.pixels.eightbit import full_precision
 from sr_experiments.training.play import Play
 from sr_experiments.training.player import Player
 from sr_experiments.training.recipe import Recipe
-from sr_experiments.training.terms import Batch, Term, Terms, Values, full_precision
+from sr_experiments.training.terms import Batch, Term, Terms, Values
 
 # What of a batch the terms of a loss may ask for.
 LOSS_INPUTS = ("hr", "lr", "key", "maps", "similarity", "outputs")
@@ -56,7 +57,7 @@ class Supervised(Recipe):
         given = {name: batch[name] for name in LOSS_INPUTS if name in batch}
         given["hr"] = batch.get("target", batch["hr"])
         # Losses are sums over many pixels: they are taken in full precision.
-        with full_precision(sr):
+        with full_precision(sr.device):
             values = self.loss.values(sr=sr, step=step, **given)
             return {name: Term(value.detach(), self.loss.weights[name] * value) for name, value in values.items()}
 

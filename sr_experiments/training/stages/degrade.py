@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from sr_experiments.training.terms import Batch, full_precision
+from sr_experiments.pixels.eightbit import full_precision
+from sr_experiments.training.terms import Batch
 
 
 class Degrade(nn.Module):
@@ -24,6 +25,6 @@ class Degrade(nn.Module):
         """Add `lr`; `degradation` says what made it, for the stages that follow."""
         if "lr" in batch:
             return batch
-        with full_precision(batch["hr"]):
+        with full_precision(batch["hr"].device):
             lr = self.degradation(batch["hr"], batch.get("key"))
         return {**batch, "lr": lr, "degradation": self.degradation}

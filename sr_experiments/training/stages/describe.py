@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from sr_experiments.degradations import Degradation
-from sr_experiments.training.terms import Batch, full_precision
+from sr_experiments.pixels.eightbit import full_precision
+from sr_experiments.training.terms import Batch
 
 
 class Describe(nn.Module):
@@ -21,7 +22,7 @@ class Describe(nn.Module):
         degradation = batch.get("degradation")
         if not isinstance(degradation, Degradation):
             return batch
-        with full_precision(batch["hr"]):
+        with full_precision(batch["hr"].device):
             target = {"target": degradation.target(batch["hr"])} if self.training else {}
             told = degradation.extras(batch["key"]) if "key" in batch else {}
         return {**told, **batch, **target}

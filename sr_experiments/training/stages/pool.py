@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from sr_experiments.degradations import PairPool
-from sr_experiments.training.terms import Batch, full_precision
+from sr_experiments.pixels.eightbit import full_precision
+from sr_experiments.training.terms import Batch
 
 NAME = "pair_pools"
 
@@ -32,7 +33,7 @@ class Pool(nn.Module):
         """Other `hr`, `lr` and `key`, in the memory layout of those that came."""
         if self.pairs is None or not self.training:
             return batch
-        with full_precision(batch["hr"]):
+        with full_precision(batch["hr"].device):
             hr, lr, key = self.pairs(batch["hr"], batch["lr"], batch["key"])
         is_last = batch["hr"].is_contiguous(memory_format=torch.channels_last)
         memory_format = torch.channels_last if is_last else torch.contiguous_format

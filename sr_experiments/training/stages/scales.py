@@ -12,7 +12,8 @@ from sr_experiments.errors import UserError
 from sr_experiments.models.scales import check_scales
 from sr_experiments.models.traits import traits
 from sr_experiments.models.which import models_that
-from sr_experiments.training.terms import Batch, full_precision
+from sr_experiments.pixels.eightbit import full_precision
+from sr_experiments.training.terms import Batch
 
 _SCALE = 2  # a stream of random numbers beside those of the sampler
 
@@ -119,6 +120,6 @@ class SeveralScales(nn.Module):
         hr = batch["hr"][..., top : top + side, left : left + side]
         degradation = self.degradations[index]
         # Rounding may make HR / scale a little more than it is, and LR a pixel larger.
-        with full_precision(hr):
+        with full_precision(hr.device):
             lr = degradation(hr, batch.get("key"))[..., : self.lr_size, : self.lr_size]
         return {**batch, "hr": hr, "lr": lr, "scale": self.scales[index], "degradation": degradation}

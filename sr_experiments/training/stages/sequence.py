@@ -9,13 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from sr_experiments.degradations import PairPool
-from sr_experiments.inference.colour import is_on_luma
 from sr_experiments.matching import Matching
 from sr_experiments.training.stages.degrade import Degrade
-from sr_experiments.training.stages.luma import Luma
 from sr_experiments.training.stages.match import Match
 from sr_experiments.training.stages.pool import Pool, load_pools, save_pools
-from sr_experiments.training.stages.scales import SeveralScales
 from sr_experiments.training.terms import Batch
 
 
@@ -42,12 +39,6 @@ class Stages(nn.ModuleDict):
         """(B, C, H, W) uint8 -> float32 in [0, 1]."""
         return (pixels.float() / 255).contiguous(memory_format=self.memory_format)
 
-    def ending_for(self, network: nn.Module) -> Stages:
-        """These stages and those that a network asks for: one on luma learns from luma."""
-        if is_on_luma(network):
-            self["luma"] = Luma()
-        return self
-
     @property
     def degradation(self) -> nn.Module:
         """What LR images are made with in evaluations."""
@@ -64,11 +55,6 @@ class Stages(nn.ModuleDict):
     def pair_pool(self) -> PairPool | None:
         """The pool of pairs, if there is one."""
         return next((stage.pairs for stage in self.values() if isinstance(stage, Pool)), None)
-
-    @property
-    def several_scales(self) -> tuple[float, ...]:
-        """The enlargements that are trained in turn; empty where there is one."""
-        return next((stage.scales for stage in self.values() if isinstance(stage, SeveralScales)), ())
 
     def save(self, trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
         """Add what is not the same in all processes, which all have to call this, to a checkpoint."""
