@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from sr_experiments.data.cache import Cache
 from sr_experiments.data.conditions import open_condition, to_probabilities
 from sr_experiments.data.photos import Photo
-from sr_experiments.data.references import References, Window, training_random
+from sr_experiments.data.references import References, Sample, Window, training_random
 from sr_experiments.data.sampler import Draw
 from sr_experiments.errors import UserError
 
@@ -94,7 +94,7 @@ class TrainingCrops(Dataset[dict[str, Any]]):
             item["condition"] = to_probabilities(window, photo.condition, self.classes)
         if self.references is not None:
             hr, place = hr[: rows * cell, : columns * cell], Window(top * cell, left * cell, self.crop_size)
-            found = self.references.find(photo, hr, place, self.cache.open, training_random(draw.key))
+            found = self.references.find(Sample(photo, hr, place, self.cache.open, training_random(draw.key)))
             item["ref"] = [_chw(_turned(reference, turn)) for reference in found]
         return item
 

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from sr_experiments.data.conditions import open_condition, to_probabilities
 from sr_experiments.data.images import read_image
 from sr_experiments.data.photos import Photo
-from sr_experiments.data.references import References, evaluation_random
+from sr_experiments.data.references import References, Sample, evaluation_random
 from sr_experiments.errors import UserError
 
 
@@ -81,7 +81,7 @@ class EvaluationImages(Dataset[dict[str, Any]]):
             item["condition"] = to_probabilities(torch.from_numpy(maps), photo.condition, self.classes)
         if self.references is not None:
             colours = np.broadcast_to(hr, (height, width, 3))
-            found = self.references.find(photo, colours, None, read_image, evaluation_random(self.seed, index))
+            found = self.references.find(Sample(photo, colours, None, read_image, evaluation_random(self.seed, index)))
             item["ref"] = [_rgb_chw(reference) for reference in found]
         return item
 

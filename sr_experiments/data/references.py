@@ -39,6 +39,25 @@ class Window:
     side: int
 
 
+@dataclass(frozen=True)
+class Sample:
+    """What references are looked for.
+
+    Attributes:
+        photo: the photograph.
+        hr: its pixels, uint8 (H, W, 3).
+        window: where in `hr` the training crop lies; None for the whole photograph, in evaluation.
+        read: decodes a file to uint8 (h, w, 3).
+        random: decides everything random.
+    """
+
+    photo: Photo
+    hr: Pixels
+    window: Window | None
+    read: Callable[[Path], Pixels]
+    random: np.random.Generator
+
+
 def training_random(key: int) -> np.random.Generator:
     """Random numbers for the references of a training sample; they leave those for its crop as they are."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key, spawn_key=(_REFERENCES,))))
@@ -66,22 +85,8 @@ class References(ABC):
         return []
 
     @abstractmethod
-    def find(
-        self,
-        photo: Photo,
-        hr: Pixels,
-        window: Window | None,
-        read: Callable[[Path], Pixels],
-        random: np.random.Generator,
-    ) -> list[Pixels]:
+    def find(self, sample: Sample) -> list[Pixels]:
         """Find the references of one sample.
-
-        Args:
-            photo: the photograph.
-            hr: its pixels, uint8 (H, W, 3).
-            window: where in `hr` the training crop lies; None for the whole photograph, in evaluation.
-            read: decodes a file to uint8 (h, w, 3).
-            random: decides everything random.
 
         Returns:
             Any number of references, uint8 (h, w, 3) each, of any size.
@@ -94,14 +99,7 @@ class References(ABC):
 class NoReference(References):
     """No reference: every image is its own (self-reference)."""
 
-    def find(
-        self,
-        photo: Photo,
-        hr: Pixels,
-        window: Window | None,
-        read: Callable[[Path], Pixels],
-        random: np.random.Generator,
-    ) -> list[Pixels]:
+    def find(self, sample: Sample) -> list[Pixels]:
         """Return an empty list; see `References.find`."""
         return []
 
@@ -134,16 +132,9 @@ class Stored(References):
         """List the references of these photographs."""
         return [path for photo in photos for path in photo.refs]
 
-    def find(
-        self,
-        photo: Photo,
-        hr: Pixels,
-        window: Window | None,
-        read: Callable[[Path], Pixels],
-        random: np.random.Generator,
-    ) -> list[Pixels]:
+    def find(self, sample: Sample) -> list[Pixels]:
         """Return the photograph's own references; see `References.find`."""
-        return [_same_place(read(path), self.size, hr, window) for path in photo.refs]
+        return [_read_same_place(sample, path, self.size) for path in sample.photo.refs]
 
 
 class Other(References):
@@ -176,20 +167,13 @@ class Other(References):
         """List every photograph that may be drawn."""
         return list(self._paths)
 
-    def find(
-        self,
-        photo: Photo,
-        hr: Pixels,
-        window: Window | None,
-        read: Callable[[Path], Pixels],
-        random: np.random.Generator,
-    ) -> list[Pixels]:
+    def find(self, sample: Sample) -> list[Pixels]:
         """Return one photograph that is not the sample; see `References.find`."""
-        own = self._places.get(photo.hr.absolute())
-        place = int(random.integers(len(self._paths) - (own is not None)))
+        own = self._places.get(sample.photo.hr.absolute())
+        place = int(sample.random.integers(len(self._paths) - (own is not None)))
         if own is not None and place >= own:
             place += 1
-        return [_same_place(read(self._paths[place]), self.size, hr, window)]
+        return [_read_same_place(sample, self._paths[place], self.size)]
 
 
 class Warped(References):
@@ -224,15 +208,9 @@ class Warped(References):
         if self.scale[0] == 0:
             raise UserError(f"data.references.scale={list(scale)} must not begin with 0.")
 
-    def find(
-        self,
-        photo: Photo,
-        hr: Pixels,
-        window: Window | None,
-        read: Callable[[Path], Pixels],
-        random: np.random.Generator,
-    ) -> list[Pixels]:
+    def find(self, sample: Sample) -> list[Pixels]:
         """Return one warped copy of the sample; see `References.find`."""
+        hr, window, random = sample.hr, sample.window, sample.random
         rows, columns = hr.shape[:2] if window is None else (window.side, window.side)
         top, left = (0, 0) if window is None else (window.top, window.left)
         scale = random.uniform(*self.scale)
@@ -288,12 +266,13 @@ def _mirrored(places: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return np.where(places < count, places, 2 * count - 1 - places)
 
 
-def _same_place(reference: Pixels, size: int | None, hr: Pixels, window: Window | None) -> Pixels:
+def _read_same_place(sample: Sample, path: Path, size: int | None) -> Pixels:
     """The window of a reference whose centre lies where the crop's does, each in its own picture."""
+    reference, window = sample.read(path), sample.window
     if window is None or size is None:
         return reference
     slices = []
-    for begin, length, own in zip((window.top, window.left), hr.shape[:2], reference.shape[:2], strict=True):
+    for begin, length, own in zip((window.top, window.left), sample.hr.shape[:2], reference.shape[:2], strict=True):
         centre = (begin + window.side / 2) * own / length
         first = min(max(round(centre - size / 2), 0), max(own - size, 0))
         slices.append(slice(first, first + size))

@@ -1,4 +1,4 @@
-"""How much each term of a loss has to say."""
+"""The share of each loss term in the gradient."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ def gradient_shares(weighted: Mapping[str, Tensor], sr: Tensor) -> dict[str, flo
     is kept for the update that follows.
 
     Args:
-        weighted: name -> weighted term, a scalar with its graph, as `WeightedSum.weighted` returns them; others, such
-            as an adversarial term, may be put beside them.
+        weighted: name -> weighted term, a scalar with its graph.
         sr: what they were computed from; part of their graph.
 
     Returns:

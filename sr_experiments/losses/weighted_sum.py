@@ -86,29 +86,18 @@ class WeightedSum(nn.Module):
             if load is not None:
                 load()
 
-    def forward(self, **inputs: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        """Add up the terms.
+    def forward(self, **inputs: Any) -> dict[str, Tensor]:
+        """The value of every term before weighting, with its graph; `weights` says what each is multiplied by.
 
         Args:
             inputs: what terms may ask for by name, such as `sr` and `hr`, (B, C, H, W) in [0, 1].
 
         Returns:
-            The weighted sum, and the value of every term before weighting (detached).
+            Name -> scalar.
 
         Raises:
             UserError: a term needs an input that this training does not have.
         """
-        values = self.values(**inputs)
-        weighted = [self.weights[name] * value for name, value in values.items()]
-        total = torch.stack(weighted).sum() if weighted else inputs["sr"].new_zeros(())
-        return total, {name: value.detach() for name, value in values.items()}
-
-    def weighted(self, **inputs: Any) -> dict[str, Tensor]:
-        """Every term times its weight, with its graph: for `gradient_shares`. See `forward`."""
-        return {name: self.weights[name] * value for name, value in self.values(**inputs).items()}
-
-    def values(self, **inputs: Any) -> dict[str, Tensor]:
-        """Every term before weighting, with its graph. See `forward`."""
         if self.feature_network is not None:
             inputs = {**inputs, "sr_features": self.feature_network(inputs["sr"], self.layers)}
             with torch.no_grad():

@@ -21,7 +21,6 @@ STEP = "trainer/global_step"
 # Curves of an adversarial game: what the discriminator makes of images, and how large the gradients are.
 GAME = re.compile(r"(train|val)/(d_\w+|gradient_norm|adversarial)$")
 
-DISTORTION = ("psnr", "ssim", "ms_ssim", "vif", "lr_psnr")
 SHEETS = ("images/crops_sheet", "images/best_and_worst_sheet")
 TABLES = ("images/crops", "images/best_and_worst")
 

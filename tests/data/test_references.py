@@ -11,6 +11,7 @@ from sr_experiments.data.photos import Photo
 from sr_experiments.data.references import (
     NoReference,
     Other,
+    Sample,
     Stored,
     Warped,
     Window,
@@ -92,7 +93,7 @@ def test_warped_references_stay_within_the_ranges_and_use_them() -> None:
     hr, window = coordinates(256, 256), Window(96, 96, 64)  # far enough inside that nothing is mirrored
     found = []
     for key in range(200):
-        [reference] = Warped().find(Photo("a", Path("a")), hr, window, reader({}), training_random(key))
+        [reference] = Warped().find(Sample(Photo("a", Path("a")), hr, window, reader({}), training_random(key)))
         assert reference.shape == (64, 64, 3)
         assert reference.dtype == np.uint8
         found.append(fitted(reference))
@@ -108,7 +109,7 @@ def test_warped_references_stay_within_the_ranges_and_use_them() -> None:
 def test_warped_reference_of_a_whole_photograph_is_as_large() -> None:
     hr = coordinates(32, 50)
     warped = Warped(translation=[0.5, 0.5], rotation=[0, 0], scale=[1, 1])
-    [reference] = warped.find(Photo("a", Path("a")), hr, None, reader({}), evaluation_random(0, 0))
+    [reference] = warped.find(Sample(Photo("a", Path("a")), hr, None, reader({}), evaluation_random(0, 0)))
     assert reference.shape == hr.shape
     # Every row and every column is one of the photograph's, mirrored ones among them: nothing is empty.
     far = np.pad(np.arange(32), 32, mode="symmetric"), np.pad(np.arange(50), 50, mode="symmetric")
@@ -132,7 +133,7 @@ def test_windows_of_stored_references(
     photo = Photo("a", Path("a.png"), refs=(Path("r.png"), Path("same.png")))
     hr = coordinates(height, width)
     files = reader({"r.png": coordinates(rows, columns), "same.png": hr})
-    first, same = Stored(size).find(photo, hr, Window(top, left, side), files, training_random(0))
+    first, same = Stored(size).find(Sample(photo, hr, Window(top, left, side), files, training_random(0)))
     assert first.shape[:2] == (min(size, rows), min(size, columns))
     for axis, (begin, length, own) in enumerate(((top, height, rows), (left, width, columns))):
         kept = min(size, own)
@@ -148,7 +149,7 @@ def test_stored_references_are_whole_where_no_window_is_asked_for() -> None:
     photo = Photo("a", Path("a.png"), refs=(Path("1.png"), Path("2.png")))
     hr = coordinates(20, 20)
     for references, window in ((Stored(), Window(2, 3, 8)), (Stored(8), None)):
-        found = references.find(photo, hr, window, reader(files), training_random(0))
+        found = references.find(Sample(photo, hr, window, reader(files), training_random(0)))
         for reference, wanted in zip(found, files.values(), strict=True):
             np.testing.assert_array_equal(reference, wanted)
     assert Stored().files([photo, photo]) == [Path("1.png"), Path("2.png")] * 2
@@ -161,7 +162,7 @@ def test_other_draws_every_photograph_but_the_sample() -> None:
     hr = coordinates(5, 6)
 
     def draws(photo: Photo) -> Counter[int]:
-        found = (other.find(photo, hr, None, reader(files), training_random(key)) for key in range(400))
+        found = (other.find(Sample(photo, hr, None, reader(files), training_random(key))) for key in range(400))
         return Counter(int(reference[0, 0, 0]) for [reference] in found)
 
     inside, outside = draws(photos[1]), draws(Photo("x", Path("x.png")))
@@ -175,7 +176,7 @@ def test_other_draws_every_photograph_but_the_sample() -> None:
 def test_no_reference() -> None:
     photo = Photo("a", Path("a"))
     NoReference().check([photo])
-    assert NoReference().find(photo, coordinates(4, 4), None, reader({}), training_random(0)) == []
+    assert NoReference().find(Sample(photo, coordinates(4, 4), None, reader({}), training_random(0))) == []
     assert NoReference().files([photo]) == []
 
 

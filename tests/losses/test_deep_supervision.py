@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hydra.utils import instantiate
@@ -10,12 +12,16 @@ from torch import Tensor, nn
 from sr_experiments.app.compose import compose_config
 from sr_experiments.degradations import Bicubic
 from sr_experiments.errors import UserError
-from sr_experiments.losses import L1, MSE, PyramidSupervision, RecursiveSupervision
+from sr_experiments.losses import L1, MSE, PyramidSupervision, RecursiveSupervision, WeightedSum
 
 
 @pytest.fixture(autouse=True)
 def seed() -> None:
     torch.manual_seed(0)
+
+
+def total_of(loss: WeightedSum, **inputs: Any) -> Tensor:
+    return torch.stack([loss.weights[name] * value for name, value in loss(**inputs).items()]).sum()
 
 
 def images(count: int) -> tuple[list[Tensor], Tensor]:
@@ -36,7 +42,7 @@ def test_drcn_is_its_formula_at_every_step(step: int, alpha: float) -> None:
     outputs, hr = images(4)
     on_the_way = sum(half_sum(image, hr) for image in outputs[:3]) / 3
     expected = alpha * on_the_way + (1 - alpha) * half_sum(outputs[3], hr)
-    total, _ = loss(sr=outputs[-1], outputs=outputs, hr=hr, step=step)
+    total = total_of(loss, sr=outputs[-1], outputs=outputs, hr=hr, step=step)
     assert total.item() == pytest.approx(expected, rel=1e-10)
     # d/dx of alpha / D * sum of squares / 2N is alpha / D * (x - hr) / N.
     total.backward()
@@ -49,7 +55,7 @@ def test_drcn_is_its_formula_at_every_step(step: int, alpha: float) -> None:
 def test_memnet_counts_every_image_alike() -> None:
     loss = instantiate(compose_config("train", ["loss=memnet"]).loss)
     outputs, hr = images(7)
-    total, _ = loss(sr=outputs[-1], outputs=outputs, hr=hr, step=12345)
+    total = total_of(loss, sr=outputs[-1], outputs=outputs, hr=hr, step=12345)
     assert total.item() == pytest.approx(sum(half_sum(image, hr) for image in outputs) / 7, rel=1e-10)
 
 
@@ -62,7 +68,7 @@ def test_lapsrn_sums_charbonnier_at_every_level() -> None:
         target = hr if shrunk_by == 1 else Bicubic(shrunk_by, rounding="none")(hr)
         for a, b in zip(image.flatten().tolist(), target.flatten().tolist(), strict=True):
             expected += ((a - b) ** 2 + 1e-6) ** 0.5 / 2
-    total, _ = loss(sr=outputs[-1], outputs=outputs, hr=hr, step=0)
+    total = total_of(loss, sr=outputs[-1], outputs=outputs, hr=hr, step=0)
     assert total.item() == pytest.approx(expected, rel=1e-9)
     total.backward()
     assert all(image.grad is not None and image.grad.abs().min() > 0 for image in outputs)
@@ -99,4 +105,4 @@ def test_shares_that_make_no_sense_are_refused(options: dict[str, float], messag
 def test_euclidean_is_half_the_sum_of_squares_of_an_image() -> None:
     loss: nn.Module = instantiate(compose_config("train", ["loss=euclidean"]).loss)
     (sr,), hr = images(1)
-    assert loss(sr=sr, hr=hr)[0].item() == pytest.approx(half_sum(sr, hr), rel=1e-10)
+    assert total_of(loss, sr=sr, hr=hr).item() == pytest.approx(half_sum(sr, hr), rel=1e-10)

@@ -122,8 +122,8 @@ class TestLRConsistency:
         degradation = Shifted(4, rounding="none")
         loss = WeightedSum({"cycle": {"weight": 1, "term": LRConsistency(degradation)}})
         lr = Bicubic(4, rounding="none")(sr)
-        assert float(loss(sr=sr, lr=lr)[0]) == 0
-        assert float(loss(sr=sr, lr=lr, key=torch.tensor([0.5, 0.25]))[0]) == pytest.approx(0.375)
+        assert float(loss(sr=sr, lr=lr)["cycle"]) == 0
+        assert float(loss(sr=sr, lr=lr, key=torch.tensor([0.5, 0.25]))["cycle"]) == pytest.approx(0.375)
         with pytest.raises(UserError, match="cycle needs lr"):
             loss(sr=sr)
 

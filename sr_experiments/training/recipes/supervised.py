@@ -58,7 +58,7 @@ class Supervised(Recipe):
         given["hr"] = batch.get("target", batch["hr"])
         # Losses are sums over many pixels: they are taken in full precision.
         with full_precision(sr.device):
-            values = self.loss.values(sr=sr, step=step, **given)
+            values = self.loss(sr=sr, step=step, **given)
             return {name: Term(value.detach(), self.loss.weights[name] * value) for name, value in values.items()}
 
     def shares(self, sr: Tensor, terms: Terms, play: Play) -> Terms:
