@@ -20,15 +20,15 @@ from sr_experiments.runs.folder import RunFolder
 
 def training(folder: Path, rank: int) -> None:
     """A process of a training."""
-    _do(train, "train", folder, rank)
+    _run_task(train, "train", folder, rank)
 
 
 def evaluation(folder: Path, rank: int) -> None:
     """A process of an evaluation."""
-    _do(evaluate, "eval", folder, rank)
+    _run_task(evaluate, "eval", folder, rank)
 
 
-def _do(task: Callable[[DictConfig], Any], config_name: str, folder: Path, rank: int) -> None:
+def _run_task(task: Callable[[DictConfig], Any], config_name: str, folder: Path, rank: int) -> None:
     try:
         task(load_job(folder, rank))
     except Exception as error:

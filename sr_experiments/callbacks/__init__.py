@@ -1,1 +1,1 @@
-"""What happens beside the training itself: measuring, logging, saving, showing progress."""
+"""Lightning callbacks and loggers: evaluation, logs, checkpoints, pictures, progress."""

@@ -1,4 +1,4 @@
-"""Checkpoints that survive: written beside the old one and renamed, never when the weights are spoilt."""
+"""Checkpoints: written atomically, and never with weights that are not finite."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from sr_experiments.runs.folder import BEST, LAST, checkpoint_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint under another name first, so that a reader finds the old file or the whole new one."""
+    """Writes a checkpoint under another name first, so that a reader finds the old file or the complete new one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Save tensors and plain values.
 
         Raises:
-            UserError: the file could not be written (a full disk, say); what was there before is untouched.
+            UserError: the file could not be written (a full disk, say); the earlier file is unchanged.
         """
         path = Path(path)
         try:
@@ -42,13 +42,13 @@ class Checkpoints(Checkpoint):
     """Keeps `last.ckpt` and `best.ckpt` in a folder.
 
     `last.ckpt` is written every so many generator updates, before and after every validation and at the end of
-    training. The one from before a validation says so, and a run that is resumed from it validates first.
+    training. A checkpoint written before a validation records this, and a run that is resumed from it validates first.
 
     Args:
         folder: where the files go.
         every: generator updates from one `last.ckpt` to the next.
         monitor: the logged value that decides about `best.ckpt`.
-        mode: whether the `max` or the `min` of that value is best; None for what is known of the score.
+        mode: whether the `max` or the `min` of that value is best; None: the score's own direction.
 
     Raises:
         UserError: `every` is not positive, or `mode` is neither.
@@ -70,11 +70,11 @@ class Checkpoints(Checkpoint):
         self.last_saved_step = -1
 
     def state_dict(self) -> dict[str, Any]:
-        """The best score so far, and whether a validation of these weights is still to come."""
+        """The best score so far, and whether these weights are still to be validated."""
         return {"best_score": self.best_score, "validation_pending": self.validation_pending}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up where the run that is continued was."""
+        """Restore the state of a resumed run."""
         self.best_score = state_dict["best_score"]
         self.validation_pending = state_dict.get("validation_pending", False)
 
@@ -88,7 +88,7 @@ class Checkpoints(Checkpoint):
             self.mode = mode_for(trainer, self.monitor, "callbacks.checkpoints.mode")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remember the file that a resumed run came from, drop what was logged after it, and validate if it is due."""
+        """Note the checkpoint that the run resumes from, drop rows logged after it, and validate if that is due."""
         self.last_saved_step = trainer.global_step
         for logger in trainer.loggers:
             if isinstance(logger, CSVLog):

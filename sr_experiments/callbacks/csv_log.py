@@ -1,4 +1,4 @@
-"""metrics.csv: one row a logged step, also over a run that was interrupted and resumed."""
+"""metrics.csv: one row per logged step, kept when a run is resumed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sr_experiments.runs.folder import RunFolder
 
 
 class CSVLog(Logger):
-    """Writes every logged row at once, so that a killed run has lost none.
+    """Writes every row as soon as it is logged, so that a killed run loses none.
 
     Lightning's own CSV logger deletes the file of the run that is resumed; this one keeps it up to the step from which
     the run goes on.
@@ -54,7 +54,7 @@ class CSVLog(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Add a row for `step`, or fill in the row of that step."""
+        """Add a row for `step`, or add values to the row of that step."""
         new = [name for name in metrics if name not in self.columns]
         same_step = str(self.last_row.get("step")) == str(step)
         row = {**self.last_row, **metrics} if same_step else {"step": step, **metrics}
@@ -75,7 +75,7 @@ class CSVLog(Logger):
             return list(reader)
 
     def remember(self, rows: list[dict[str, Any]]) -> None:
-        """Keep the last row, which may yet be filled in."""
+        """Keep the last row, to which values may still be added."""
         self.last_row = dict(rows[-1]) if rows else {}
 
     def rewrite(self, rows: list[dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""degradations.csv: what the degradation drew, for the first training samples and for every test image."""
+"""degradations.csv: the random draws of the degradation, for the first training samples and for every test image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLACE = ("split", "step", "image", "key")
 
 
 class DrawnLog(pl.Callback):
-    """Writes `degradations.csv` into the run folder: a row a sample, with everything that was drawn for it.
+    """Writes `degradations.csv` into the run folder: one row per sample, with all values drawn for it.
 
     A row begins with `split` (`train` or the name of a test set), the `step` of a training sample or the name of a test
     `image`, and the `key` from which the numbers follow. Training samples are those of the first process. Nothing is
@@ -45,10 +45,10 @@ class DrawnLog(pl.Callback):
         self.rows: list[Row] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep what a resumed run has written up to where it goes on."""
+        """Keep the rows of a resumed run up to the step from which it continues."""
         self.rows = [row for row in self.read() if row["step"] and int(row["step"]) <= trainer.global_step]
         if not self.rows and trainer.is_global_zero:
-            self.path.unlink(missing_ok=True)  # of a run that this one takes the place of
+            self.path.unlink(missing_ok=True)  # of an earlier run in this folder, which this one replaces
 
     @rank_zero_only
     def on_train_batch_end(
@@ -62,7 +62,7 @@ class DrawnLog(pl.Callback):
 
     @rank_zero_only
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write all test images, whichever process looks at them."""
+        """Write all test images, whichever process evaluates them."""
         self.rows = [row for row in self.rows or self.read() if row["step"]]
         for name, photos in trainer.datamodule.sets.items():  # type: ignore[attr-defined]
             # The key of an image is its place in the set.
@@ -71,7 +71,7 @@ class DrawnLog(pl.Callback):
             self.add(pl_module, torch.tensor(list(made), dtype=torch.int64), places)
 
     def add(self, pl_module: pl.LightningModule, keys: Tensor, places: list[Row]) -> None:
-        """Add a row a key, and write the file anew."""
+        """Add a row per key, and rewrite the file."""
         degradation = pl_module.degradation
         drawn = degradation.drawn(keys.cpu()) if isinstance(degradation, Degradation) else {}
         if not drawn or not len(keys):

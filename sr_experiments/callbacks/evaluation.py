@@ -18,12 +18,12 @@ from sr_experiments.metrics.distributions import PatchFeatures
 from sr_experiments.metrics.recognition import backbones_of_loss
 from sr_experiments.metrics.scores import Pair, Scores
 
-# How well an image's textures are found in its references: the mean cosine of the best matches.
+# How similar an image is to its references: the mean cosine of the best matches.
 SIMILARITY = ("similarity",)
 
 
 def takes_references(pl_module: pl.LightningModule) -> bool:
-    """Whether what is evaluated looks for textures in reference images."""
+    """Whether the evaluated network takes reference images."""
     return pl_module.stages.matching is not None  # type: ignore[union-attr]
 
 
@@ -32,13 +32,13 @@ class Evaluation(pl.Callback):
 
     Args:
         protocol: how an image is scored.
-        scores: what is measured beside PSNR and SSIM, and when; None for nothing.
+        scores: the scores beside PSNR and SSIM; None for none.
 
     Attributes:
         results: after a test: set -> means, the bicubic baseline's means, and the scores of every image by name; with
-            references also how similar they are. A score that could not be taken is None, and if that is so for a
-            whole run, `unavailable` says why. Where `limit_test_batches` left images out, `coverage` says how many of
-            how many were scored.
+            references also how similar they are. A score that could not be computed is None; if it is missing in the
+            whole run, `unavailable` holds the reason. Where `limit_test_batches` left images out, `coverage` says how
+            many of how many were scored.
         image_scores: after a validation or test, in every process: set -> score -> its value of each image, None for
             an image without.
     """
@@ -66,7 +66,7 @@ class Evaluation(pl.Callback):
         for logger in trainer.loggers:
             if hasattr(logger, "higher_is_better"):
                 logger.higher_is_better = self.scores.higher_is_better
-        self.scores.settle(lambda mine: bool(strategy.reduce_boolean_decision(mine, all=True)))
+        self.scores.drop_unavailable(lambda mine: bool(strategy.reduce_boolean_decision(mine, all=True)))
 
     def start(self, trainer: pl.Trainer, loaders: Any, limit: int | float, names: tuple[str, ...]) -> None:
         """Make an empty table for every set.
@@ -122,7 +122,7 @@ class Evaluation(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Score one image, and what bicubic enlargement makes of it."""
+        """Score one image and its bicubic enlargement."""
         height, width = outputs["hr"].shape[-2:]
         enlarged = bicubic_upsample(outputs["lr"], size=(height, width))
         row, baseline = (
@@ -146,12 +146,12 @@ class Evaluation(pl.Callback):
         """Scores of one enlarged image, (1, 3, H, W), against the HR image of the same batch.
 
         Args:
-            pl_module: what made the image, and whose degradation made LR.
+            pl_module: made the image, and has the degradation that made LR.
             outputs: the batch.
-            image: what is scored.
-            beside: the scores that are wanted beside the protocol's.
+            image: the enlarged image.
+            beside: names of the scores beside the protocol's.
             dataloader_idx: the number of the set.
-            patches: takes what scores of the whole set need to know of the image.
+            patches: collects the features for scores of the whole set.
         """
         row: dict[str, float | None] = {}
         row.update(self.protocol.score(image[0], outputs["hr"][0], is_gray=bool(outputs["gray"])))
@@ -164,7 +164,7 @@ class Evaluation(pl.Callback):
         return row
 
     def of_sets(self, beside: Sequence[str], bicubic: bool = False) -> list[dict[str, float | None]]:
-        """Scores that no image has alone, set by set; all processes must call this."""
+        """Scores of whole sets, set by set; all processes must call this."""
         if not self.scores.over_sets(beside):
             return [{} for _ in self.patches]
         return [self.scores.of_set(beside, pair[bicubic].gathered()) for pair in self.patches]
@@ -181,7 +181,7 @@ class Evaluation(pl.Callback):
         row = {f"val/{name}/{metric}": value for name, of in means.items() for metric, value in of.items()}
         for metric in self.names(self.scores.validation):
             row[f"val/{metric}"] = sum(of[metric] for of in means.values()) / len(means)
-        # A score that no image has is left out; one of the protocol that is no number must be seen.
+        # A score that no image has is left out; PSNR or SSIM that is not a number is shown.
         kept = tuple(f"/{metric}" for metric in self.protocol.metrics)
         row = {name: value for name, value in row.items() if name.endswith(kept) or not math.isnan(value)}
         pl_module.log_dict(row, logger=False, rank_zero_only=False)
@@ -218,12 +218,12 @@ class Evaluation(pl.Callback):
 
 
 def mode_for(trainer: pl.Trainer, monitor: str, setting: str) -> str:
-    """`max` or `min`, whichever is better of a logged score.
+    """Whether the `max` or the `min` of a logged score is better.
 
     Args:
         trainer: whose evaluation takes the score.
         monitor: as it is logged, such as `val/psnr`.
-        setting: the config key that says it otherwise, for the message.
+        setting: the config key that can set it, for the message.
 
     Raises:
         UserError: it is not known whether a higher value is better.
@@ -237,7 +237,7 @@ def mode_for(trainer: pl.Trainer, monitor: str, setting: str) -> str:
 
 
 def evaluation_of(trainer: pl.Trainer) -> Evaluation:
-    """The callback that measures.
+    """The trainer's `Evaluation` callback.
 
     Raises:
         UserError: there is none.

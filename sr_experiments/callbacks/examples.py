@@ -1,4 +1,4 @@
-"""What a network makes of a part of a validation image, beside LR, bicubic, HR and the reference."""
+"""A crop of a validation image: SR beside LR, bicubic, HR and the reference."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sr_experiments.pixels.eightbit import to_pixels
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Put a module and all its parts into evaluation mode without gradients, and each back into its own mode.
 
-    Compiled parts run as they are written: sizes of whole images must not make torch compile those of crops anew.
+    Compiled parts run uncompiled: the sizes of whole images must not cause recompilation.
     """
     modes = [(part, part.training) for part in module.modules()]
     is_compiled = any(part._compiled_call_impl is not None for part in module.modules())
@@ -39,7 +39,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-def look_at(
+def make_example(
     pl_module: pl.LightningModule,
     datamodule: SRDataModule,
     place: tuple[str, int],
@@ -47,17 +47,17 @@ def look_at(
     protocol: Protocol,
     by: str,
 ) -> Example:
-    """Enlarge one validation image as a validation does, and cut out the part that tells most.
+    """Enlarge one validation image as a validation does, and cut out the crop with the largest error.
 
-    This process does it alone, draws no random number, and leaves the module as it was.
+    Runs in this process alone, draws no random number, and does not change the module.
 
     Args:
         pl_module: has the network.
         datamodule: has the image.
         place: the set, and which of its images, counted from 0.
         size: pixels a side of the part in HR; less where the image is smaller.
-        protocol: how the PSNR of the whole image is measured.
-        by: the part is where this one is furthest from HR: `bicubic`, which is the same whatever was trained, or `sr`.
+        protocol: the protocol of the PSNR of the whole image.
+        by: whose error decides: `bicubic`, which gives the same crop for every network, or `sr`.
     """
     name, index = place
     with evaluating(pl_module):
@@ -123,8 +123,8 @@ def extremes(
 
     Args:
         scores: set -> the score of each image; None for an image that has none.
-        higher_is_better: which way is better.
-        count: the most that there are of each kind.
+        higher_is_better: whether a higher score is better.
+        count: the largest number of each kind.
 
     Returns:
         (set, place in it) of the best, and of the worst.

@@ -1,4 +1,4 @@
-"""Watches the game: whether the discriminator knows its training images by heart, and whether anyone is losing."""
+"""Watches an adversarial training: whether the discriminator overfits, and whether it wins or loses."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ ADVICE = {
     "training.recipe.discriminator_optimizer.learning_rate or a smaller loss.adversarial.weight.",
 }
 
-# Identical images would have an infinite PSNR, and no mean.
+# Identical images have an infinite PSNR, and no finite mean.
 LARGEST_PSNR = 100.0
 
 
 class GameWatch(pl.Callback):
-    """Logs what the discriminator makes of images it was not trained on, and how far SR strays from LR.
+    """Logs the discriminator's accuracy on images it was not trained on, and the consistency of SR with LR.
 
     After a validation: `val/d_accuracy_real` and `val/d_accuracy_fake`, on crops of validation images;
     `val/d_overfit`, by how much its accuracy on HR crops was higher in the training since the last validation; and
     `val/lr_psnr`, the PSNR between the degraded SR image and LR, in RGB, unless the evaluation takes it as a score.
 
     Args:
-        crops: crops of validation images that the discriminator is tried on, in each process.
+        crops: crops of validation images for the discriminator, in each process.
         patience: logged rows in a row in which it wins (mean accuracy above 0.98) or loses (below 0.52) before a
-            warning; it is given again only after the game was even in between.
+            warning; it is repeated only after the accuracy was between the two.
 
     Raises:
         UserError: a number is not positive.
@@ -59,23 +59,23 @@ class GameWatch(pl.Callback):
         self.consistency: list[Tensor] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """What decides about the next warning, and what has been added up since the last validation."""
+        """The state of the warning, and the sums since the last validation."""
         return {"recent": list(self.recent), "warned": self.warned, "training_sums": self.training_sums}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where the resumed run was."""
+        """Restore the state of a resumed run."""
         self.recent.extend(state_dict["recent"])
         self.warned = state_dict["warned"]
         self.training_sums = state_dict["training_sums"]
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
-        """Add up the discriminator's accuracies; at logged steps see who is winning."""
+        """Add up the discriminator's accuracies; at logged steps check for a winner."""
         assert isinstance(pl_module, Training)
         verdict, mean = critic_of(pl_module).verdict, pl_module.backend.mean
         if not verdict:
             return
         on_real, on_fake = verdict["d_accuracy_real"], verdict["d_accuracy_fake"]
-        # Over all processes at once: a checkpoint holds what the first of them has added up.
+        # Over all processes: a checkpoint holds the sums of the first process alone.
         row = mean(torch.stack([on_real, torch.ones_like(on_real)]))
         self.training_sums = row if self.training_sums is None else self.training_sums.to(row.device) + row
         if pl_module.logs_at(trainer.global_step):
@@ -83,7 +83,7 @@ class GameWatch(pl.Callback):
             self.warn(trainer.global_step)
 
     def warn(self, step: int) -> None:
-        """Say who has been winning for long, once."""
+        """Warn once of a discriminator that has been winning or losing for long."""
         if len(self.recent) < (self.recent.maxlen or 0):
             return
         standing = ""
@@ -118,7 +118,7 @@ class GameWatch(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep crops of one image for the discriminator, and see whether it shrinks to its LR again."""
+        """Keep crops of one image for the discriminator, and measure its LR consistency."""
         assert isinstance(pl_module, Training)
         hr, lr, sr = outputs["hr"], outputs["lr"], outputs["sr"]
         with torch.autocast(pl_module.device.type, enabled=False):
@@ -138,7 +138,7 @@ class GameWatch(pl.Callback):
             "training": nothing if self.training_sums is None else self.training_sums,
             "lr_psnr": nothing,
         }
-        # Not whether there is a verdict: a run that is resumed here has seen no batch yet.
+        # Independent of the accuracies: a run that is resumed here has seen no batch yet.
         if self.held_out and critic.game.is_on(trainer.global_step - 1):
             count = nothing[0] + len(self.held_out)
             hr, sr = (torch.cat(crops) for crops in zip(*self.held_out, strict=True))
@@ -155,7 +155,7 @@ class GameWatch(pl.Callback):
         self.log_row(trainer, pl_module, means)
 
     def log_row(self, trainer: pl.Trainer, pl_module: pl.LightningModule, means: dict[str, float]) -> None:
-        """Write what there is."""
+        """Log the values that are available."""
         row = {f"val/d_{name}": means[name] for name in ("accuracy_real", "accuracy_fake") if name in means}
         if "training" in means and "accuracy_real" in means:
             row["val/d_overfit"] = means["training"] - means["accuracy_real"]
@@ -169,7 +169,7 @@ class GameWatch(pl.Callback):
 
 
 def critic_of(module: Training) -> Critic:
-    """The critic that a training's recipe has.
+    """The critic of a training's recipe.
 
     Raises:
         UserError: it has none.

@@ -1,4 +1,4 @@
-"""The images that a network made, as files."""
+"""SR images as files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sr_experiments.pixels.eightbit import to_pixels
 
 
 class SaveImages(pl.Callback):
-    """Writes what the network made in a test to SET/NAME.png, at full size.
+    """Writes the SR images of a test to SET/NAME.png, at full size.
 
     Args:
         folder: where the folders of the sets are made.
@@ -30,7 +30,7 @@ class SaveImages(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Write one image; every process writes those that it made."""
+        """Write one image; every process writes its own."""
         name = trainer.datamodule.set_names[dataloader_idx]  # type: ignore[attr-defined]
         path = self.folder / name / f"{outputs['name'][0]}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """Pictures while training: the same crops again and again, and the best and the worst images of an evaluation.
 
-The first process alone looks, writes and logs: no other has to wait in an exchange of its own. Nothing here draws a
-random number or changes a weight, so a run with pictures is the run without.
+The first process alone enlarges, writes and logs, without communication with the others. Nothing here draws a random
+number or changes a weight, so pictures do not change a run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from sr_experiments.callbacks.evaluation import evaluation_of
-from sr_experiments.callbacks.examples import extremes, first_images, look_at
+from sr_experiments.callbacks.examples import extremes, first_images, make_example
 from sr_experiments.callbacks.sheets import Example, draw_sheet
 from sr_experiments.callbacks.wandb_log import WandbLog
 from sr_experiments.data.images import write_png
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Album:
-    """Where pictures go: to files, and to W&B where it is on. A full disk costs the pictures, not the training.
+    """Writes pictures to files, and to W&B where it is on. A full disk stops the pictures, not the training.
 
     Args:
         folder: of the files; made when needed.
@@ -54,12 +54,11 @@ class Album:
 
 
 class CropsOverTime(pl.Callback):
-    """Shows what the network makes of the same crops of validation images, from before the first update to the last.
+    """Shows the same crops of validation images from before the first update to the last.
 
-    Each sheet is `FOLDER/step_N.png`. Of each image it shows the part where bicubic enlargement is furthest from HR.
-    What there is stays bounded: from `keep` sheets on, every other one of the older ones is deleted, and from there on
-    only every other time is shown; so it goes on. W&B keeps all that were shown: at most `keep` and half of that for
-    each doubling of the time after.
+    Each sheet is `FOLDER/step_N.png`. Of each image it shows the crop where bicubic enlargement has the largest error.
+    The number of files is bounded: when there are `keep` sheets, every other one is deleted and the interval doubles.
+    W&B keeps all sheets: at most `keep`, and half of that for each further doubling of the steps.
 
     Args:
         folder: where the sheets are written.
@@ -83,7 +82,7 @@ class CropsOverTime(pl.Callback):
         self.last_shown: int | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show what training begins with."""
+        """Show the crops before the first update."""
         if trainer.global_step == 0:
             self.show(trainer, pl_module)
 
@@ -93,7 +92,7 @@ class CropsOverTime(pl.Callback):
             self.show(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show what training ends with."""
+        """Show the crops after the last update."""
         self.show(trainer, pl_module)
 
     def show(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -104,13 +103,13 @@ class CropsOverTime(pl.Callback):
             return
         self.last_shown = step
         protocol = evaluation_of(trainer).protocol
-        examples = [look_at(pl_module, datamodule, place, self.size, protocol, by="bicubic") for place in places]
+        examples = [make_example(pl_module, datamodule, place, self.size, protocol, by="bicubic") for place in places]
         title = f"step {step}. PSNR: of the whole image. Shown: where bicubic is furthest from HR."
         self.album.add(trainer, f"step_{step:08d}.png", "images/crops", title, examples)
         self.thin_out(step)
 
     def thin_out(self, step: int) -> None:
-        """Delete sheets that lie too close to each other by now."""
+        """Delete sheets that are closer to each other than the interval."""
         apart = spacing(step, self.every, self.keep)
         for file in sorted(self.album.folder.glob("step_*.png")):
             number = re.fullmatch(r"step_(\d+)", file.stem)
@@ -122,10 +121,10 @@ class CropsOverTime(pl.Callback):
 
 
 class BestAndWorst(pl.Callback):
-    """Shows the images that a validation or a test found best and worst, each where SR is furthest from HR.
+    """Shows the images with the best and the worst scores of a validation or test, each where SR has the largest error.
 
-    The sheet is `FOLDER/best_and_worst.png`, always of the last evaluation. The evaluation's scores are there after it
-    in every process; only those few images are enlarged once more.
+    The sheet is `FOLDER/best_and_worst.png`, always of the last evaluation. The scores are known after an evaluation
+    in every process; only these few images are enlarged once more.
 
     Args:
         folder: where the sheet is written.
@@ -148,7 +147,7 @@ class BestAndWorst(pl.Callback):
         self.count, self.size, self.metric, self.keep = count, size, metric, keep
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """See whether anything takes the score.
+        """Check that a validation or the test computes the score.
 
         Raises:
             UserError: neither a validation nor the test does.
@@ -182,7 +181,7 @@ class BestAndWorst(pl.Callback):
         examples = []
         for word, places in (("best", best), ("worst", worst)):
             for name, index in places:
-                found = look_at(pl_module, datamodule, (name, index), self.size, evaluation.protocol, by="sr")
+                found = make_example(pl_module, datamodule, (name, index), self.size, evaluation.protocol, by="sr")
                 value = scores[name][index]
                 notes = {**found.notes, "LR": f"{word}: {found.name}"}
                 if self.metric != "psnr":

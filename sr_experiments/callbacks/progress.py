@@ -1,4 +1,4 @@
-"""The progress of a training: a bar on a terminal, a line now and then in a log file."""
+"""The progress of a training: a bar on a terminal, lines at intervals in a log file."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TrainingProgress(ProgressBar):
         self.close()
 
     def close(self) -> None:
-        """Give the terminal back."""
+        """Close the bar's display."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None

@@ -1,4 +1,4 @@
-"""Stops a job of a sweep that falls behind those before it."""
+"""Stops a job of a sweep that is worse than earlier jobs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from sr_experiments.runs.results import is_finished, write_json
 class MedianPruning(pl.Callback):
     """Ends a training whose best value so far is worse than the median of what finished jobs had reached by then.
 
-    The job is tested as it stands, and its results say `pruned`, with the step and both values; it takes no part in the
-    ranking.
+    The job is tested with its present weights, and its results say `pruned`, with the step and both values; it is not
+    ranked.
 
     Args:
         folder: the run folder; the sweep's is around it.
         monitor: the logged value that is compared.
-        mode: whether its `max` or its `min` is best; None for what is known of the score.
+        mode: whether its `max` or its `min` is best; None: the score's own direction.
         after: generator updates before the first comparison.
         jobs: finished jobs that are needed for one.
 
@@ -50,11 +50,11 @@ class MedianPruning(pl.Callback):
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the best value of the run that is continued."""
+        """Restore the best value of a resumed run."""
         self.best = state_dict["best"]
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Look for the sweep, and find out whether a higher value is better.
+        """Find the sweep, and whether a higher value is better.
 
         Raises:
             UserError: this run belongs to no sweep, or it is not known whether a higher value is better.
@@ -71,7 +71,7 @@ class MedianPruning(pl.Callback):
         return max(values) if self.mode == "max" else min(values)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Compare, and stop where it is hopeless.
+        """Compare, and stop if the value is worse than the median.
 
         Raises:
             UserError: `monitor` is not logged.
@@ -83,7 +83,7 @@ class MedianPruning(pl.Callback):
             known = ", ".join(sorted(trainer.callback_metrics)) or "nothing"
             raise UserError(f"callbacks.pruning.monitor={self.monitor} is not logged; what is logged: {known}.")
         self.best = float(value) if self.best is None else self.best_of(self.best, float(value))
-        # One process looks, so that all of them stop or none.
+        # One process decides, so that all of them stop or none.
         median = trainer.strategy.broadcast(self.median_at(trainer.global_step) if trainer.is_global_zero else None)
         if median is None or self.best_of(self.best, median) == self.best:
             return

@@ -20,7 +20,7 @@ CIVIDIS = (
     "f3db4f ffe945"
 )
 
-PANEL = 192  # pixels a side that a panel has at least, as far as whole enlargements give it
+PANEL = 192  # smallest side of a panel in pixels, rounded down to a whole enlargement
 GAP = 10
 LINE = 20
 INK, PALE = (25, 25, 25), (110, 110, 110)

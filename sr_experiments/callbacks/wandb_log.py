@@ -1,4 +1,4 @@
-"""Weights & Biases, offline by default; its troubles never stop a training."""
+"""Weights & Biases, offline by default; its failures never stop a training."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ log = logging.getLogger(__name__)
 # The horizontal axis of everything: generator updates, under the name that Lightning gives them.
 STEP = "trainer/global_step"
 
-# Where the user wants the files of artifacts to wait for their upload; None for in the run folder.
+# The user's folder for artifacts that wait for upload; None: in the run folder.
 DATA_FOLDER = os.environ.get("WANDB_DATA_DIR")
 
 
 class WandbLog(WandbLogger):
-    """Lightning's W&B logger that falls back to offline, and to silence, where W&B fails.
+    """Lightning's W&B logger; where W&B fails it goes offline, or logs nothing.
 
     Args:
         folder: the run folder; W&B keeps its files in `wandb/` there.
@@ -58,7 +58,7 @@ class WandbLog(WandbLogger):
         self.defined: set[str] = set()
         self.files = Path(folder).absolute() / "wandb" / "artifacts"
         name = name or "/".join(Path(folder).parts[-2:])
-        # W&B's own prints would tear the progress bar apart.
+        # W&B's own output would break the progress bar.
         settings = wandb.Settings(silent=True, init_timeout=30, x_disable_stats=mode == "offline")
         super().__init__(
             name=name,
@@ -74,18 +74,18 @@ class WandbLog(WandbLogger):
 
     @property
     def experiment(self) -> Any:
-        """The W&B run: offline if the server could not be reached, a silent one if W&B does not work at all."""
+        """The W&B run: offline if the server cannot be reached, disabled if W&B does not work at all."""
         import wandb
 
         if self._experiment is None:
-            # W&B would have them wait in the user's home folder.
+            # W&B would put them into the user's home folder.
             os.environ["WANDB_DATA_DIR"] = DATA_FOLDER or str(self.files)
         for fallback in ("offline", "disabled"):
             try:
                 return super().experiment
             except Exception as error:
                 log.warning("W&B cannot start (%s): it goes on %s.", error, fallback)
-                wandb.teardown()  # else the failed attempt keeps the run's id to itself
+                wandb.teardown()  # otherwise the failed attempt keeps the run's id
                 self._offline = True
                 self._wandb_init["mode"] = fallback
         return super().experiment
@@ -105,7 +105,7 @@ class WandbLog(WandbLogger):
     def log_pictures(self, key: str, examples: Sequence[Example], sheet: Pixels, step: int) -> None:
         """Log examples as a table under `key`, one for each time, and their sheet under `key` with `_sheet` added.
 
-        The sheet can be stepped through in time as it is; of the tables a panel shows the last one, or with the query
+        A panel of the sheet has a slider over the steps; a panel of the tables shows the last one, or with the query
         `runs.history.concat["KEY"]` all of them. (W&B's incremental tables would begin anew in a run that was resumed
         offline.)
 
@@ -129,7 +129,7 @@ class WandbLog(WandbLogger):
         self.experiment.log({key: table, f"{key}_sheet": wandb.Image(sheet), STEP: step})
 
     def _define(self, metrics: Any) -> None:
-        """Have the run's summary hold the best value of each score of the validation beside the last."""
+        """Let the run's summary hold the best value of each validation score beside the last."""
         for name in metrics:
             if name in self.defined or not name.startswith("val/"):
                 continue
@@ -150,7 +150,7 @@ class WandbLog(WandbLogger):
 
     @rank_zero_only
     def close(self) -> None:
-        """Hand over the best checkpoint, if that was asked for, and close the run, so that its files are complete."""
+        """Log the best checkpoint as an artifact, if `log_checkpoint` is on, and close the run."""
         if self.best_checkpoint is not None and self.best_checkpoint.exists():
             self._attempt(self._log_checkpoint, self.best_checkpoint)
 
@@ -172,7 +172,7 @@ class WandbLog(WandbLogger):
 
 
 def _run_id(folder: Path) -> str:
-    """One id a run folder, so that a resumed run continues its W&B run; the agent of a W&B sweep gives its own."""
+    """One id per run folder, so that a resumed run continues its W&B run; an agent of a W&B sweep sets its own."""
     path = RunFolder(folder).wandb_id
     try:
         known = path.read_text().strip()

@@ -95,7 +95,7 @@ def _main(arguments: argparse.Namespace) -> int:
     enlarge = Enlarger(trained.network.to(device), trained.scale, arguments.tile, arguments.ensemble)
     # Each has one input, and says what a picture has of it; nothing for a network that does not take it.
     sources = {
-        "degradation_map": _told(trained, arguments.blur, arguments.noise),
+        "degradation_map": _degradation_map(trained, arguments.blur, arguments.noise),
         "condition": _conditions(trained, arguments.condition, jobs, Path(arguments.output)),
         "textures": _textures(trained, references, arguments.feature_weights, device),
     }
@@ -122,7 +122,7 @@ def _network(arguments: argparse.Namespace) -> TrainedNetwork:
     return load_published(arguments.model, arguments.weights, scale, arguments.option)
 
 
-def _told(trained: TrainedNetwork, blur: float | None, noise: float | None) -> Find | None:
+def _degradation_map(trained: TrainedNetwork, blur: float | None, noise: float | None) -> Find | None:
     """What the network is told of how its images were made.
 
     Raises:

@@ -45,9 +45,9 @@ def default_cache_folder() -> Path:
 class Cache:
     """A folder with one `.npy` file a photograph, uint8 RGB of shape (H, W, 3).
 
-    The name of an entry tells which version of which file it holds (absolute path, size, time of change) and how
-    large the image is, so that a listing of the folder is all the index there is. Processes may build and read the
-    same cache at the same time: one builds, the others wait for it, and an entry appears only when it is whole.
+    The name of an entry holds a digest of the photograph's path, its file size and time of change, and the size of the
+    image, so that listing the folder is enough to find every entry. Processes may build and read the same cache at
+    the same time: one builds, the others wait for it, and an entry appears only when it is complete.
 
     Args:
         folder: the cache folder, made when needed; `None` for `default_cache_folder()`.
@@ -62,7 +62,7 @@ class Cache:
 
         Args:
             paths: the image files.
-            workers: how many threads decode; the decoders run outside Python's lock.
+            workers: how many threads decode; the decoders release Python's global interpreter lock.
 
         Returns:
             How many photographs were decoded.
@@ -76,7 +76,7 @@ class Cache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / ".lock"):
-                # Under the lock nobody else writes: whatever is unfinished belongs to a builder that died.
+                # Under the lock nobody else writes: an unfinished file was left by a process that died.
                 remove_unfinished(self.folder)
                 return self._build_missing(wanted, max(1, workers))
         except OSError as error:
@@ -98,7 +98,7 @@ class Cache:
             ) from error
 
     def size(self, path: str | Path) -> tuple[int, int]:
-        """Tell (height, width) of a photograph without opening anything.
+        """Return (height, width) of a photograph without opening any file.
 
         Raises:
             UserError: the photograph was not built.

@@ -22,7 +22,7 @@ _LABEL_MODES = ("L", "P")
 
 
 def check_conditions(photos: Sequence[Photo], classes: int) -> None:
-    """Look at the map of every photograph that has one, without decoding any.
+    """Check the map of every photograph that has one, without decoding any.
 
     Raises:
         UserError: a file cannot be read, is no map of so many classes, or has another size than its photograph.
@@ -42,7 +42,7 @@ def check_conditions(photos: Sequence[Photo], classes: int) -> None:
 
 
 def open_condition(path: Path) -> NDArray[Any]:
-    """Open a map without reading more of it than is asked for later, where the file allows that.
+    """Open a map; a .npy file is memory-mapped, so that only the parts used later are read.
 
     Args:
         path: NAME.npy, (classes, H, W) floats in [0, 1] or uint8 in 0..255; or NAME.png, whose gray levels or places in
@@ -62,7 +62,7 @@ def open_condition(path: Path) -> NDArray[Any]:
 
 
 def to_probabilities(values: Tensor, path: Path, classes: int) -> Tensor:
-    """Turn a window of what `open_condition` gave into probabilities.
+    """Convert a window of what `open_condition` returned to probabilities.
 
     Args:
         values: (classes, h, w), or (1, h, w) labels.

@@ -20,7 +20,7 @@ from sr_experiments.errors import UserError
 
 
 class TrainingCrops(Dataset[dict[str, Any]]):
-    """One crop for a `Draw`, everything random about it decided by the draw's key.
+    """One crop for a `Draw`, all its random choices decided by the draw's key.
 
     An item is `{"hr": uint8 (3, c, c), "key": int}`, and `"lr": uint8 (3, c/scale, c/scale)` of the same view where
     the photographs come in pairs. Where there are references, `"ref"` is a list of any number of them, uint8 (3, h, w)

@@ -32,7 +32,7 @@ class EvaluationImages(Dataset[dict[str, Any]]):
         scale: the enlargement.
         references: finds the references of an image; None for images without.
         seed: with the image's place in the set, decides references that are random.
-        classes: number of classes of the maps of what images show.
+        classes: number of classes in the maps.
 
     Raises:
         UserError: a photograph cannot get its references.

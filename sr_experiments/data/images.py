@@ -17,14 +17,14 @@ from sr_experiments.pixels.atomic import replacing
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
-# Naming the decoders keeps the others shut: some of Pillow's start external programs.
+# Only these decoders are allowed: some others of Pillow start external programs.
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _SIXTEEN_BIT = {"I;16", "I;16B", "I;16L", "I;16N", "I"}
 _GRAY = {"1", "L", "LA"} | _SIXTEEN_BIT
 
 
 class Header(NamedTuple):
-    """What the first bytes of an image file tell: the size as a person sees it, and Pillow's name of its mode."""
+    """What the header of an image file says: the size after EXIF rotation, and Pillow's name of its mode."""
 
     height: int
     width: int
@@ -32,7 +32,7 @@ class Header(NamedTuple):
 
 
 def read_image(path: str | Path, gray: Literal["rgb", "keep"] = "rgb") -> NDArray[np.uint8]:
-    """Decode a file into the photograph a person would see.
+    """Decode an image file as an image viewer shows it.
 
     EXIF rotation is applied, alpha is composited over white, 16 bits become the upper 8, and only the first frame of
     a file with many is read. A colour profile is ignored.
@@ -148,7 +148,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise UserError(f"there is no file {where}; check the path.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError(f"refused to decode {where}: {error}. Remove it or cut it into smaller images.") from error
-    except Exception as error:  # decoders meet damaged bytes with every kind of exception
+    except Exception as error:  # decoders raise exceptions of every kind on damaged files
         reason = "no PNG, JPEG, BMP, TIFF or WebP image" if isinstance(error, Image.UnidentifiedImageError) else error
         raise UserError(f"cannot read {where}: {reason}. Repair, convert or remove the file.") from error
 
@@ -157,7 +157,7 @@ def _eight_bit_pixels(image: Image.Image) -> NDArray[np.uint8]:
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         planes = image.tag_v2.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2
         if planes and image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (8,))[0] > 8:
-            # Pillow takes the bytes of such planes apart in the wrong order, without a word.
+            # Pillow reads such planes in the wrong byte order and reports no error.
             raise ValueError("it holds 16-bit colour in separate planes; store it interleaved")
     if image.mode == "F":
         raise ValueError("it holds floats, whose white is not known, instead of 8 or 16 bits a channel")

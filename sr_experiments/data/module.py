@@ -25,7 +25,7 @@ from sr_experiments.processes.interrupt import end_only_with_parent
 _SetsByName = Mapping[str, str | Sequence[Photo]]
 Sets = _SetsByName | Sequence[str | _SetsByName]
 
-_MOST_WORKERS = 4  # more bring nothing: a cached crop costs far less than a training step
+_MOST_WORKERS = 4  # more do not help: a cached crop costs far less than a training step
 
 
 class SRDataModule(LightningDataModule):
@@ -50,10 +50,10 @@ class SRDataModule(LightningDataModule):
         seed: decides the order, the crops and the augmentation.
         augment: whether crops are flipped and turned.
         pad: whether photographs smaller than a crop are mirrored to size instead of refused.
-        num_workers: loader processes; "auto" for what the machine can spare, at most 4.
+        num_workers: loader processes; "auto" for one less than the available cores, at most 4.
         cache_dir: where decoded photographs are kept; `None` for the user's cache folder.
         references: finds the references of each image; `None` for batches without `"ref"`.
-        classes: number of classes of the maps of what photographs show, where there are such maps.
+        classes: number of classes in the maps, where there are maps.
 
     Raises:
         UserError: a number does not fit, a set is missing, or a photograph cannot get its references.
@@ -84,7 +84,7 @@ class SRDataModule(LightningDataModule):
             raise UserError(f"data.num_workers={num_workers} must be auto, 0 or a number of processes.")
         if train is not None and not train:
             raise UserError("data.train lists no photograph; name a folder, or set data.train=null to train nothing.")
-        # A process without a photograph in some set has nothing to do there; Lightning must not refuse it.
+        # A set may have no image for this process; Lightning must not refuse the empty loader.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         self.train = train
         self.sets = _find_sets(sets, root, scale)
@@ -170,14 +170,14 @@ class SRDataModule(LightningDataModule):
             images,
             collate_fn=collate,
             sampler=shard(len(images), *self._place()),
-            num_workers=min(self._workers(), 1, len(images) - 1),  # a loader of one image has nothing to read ahead
+            num_workers=min(self._workers(), 1, len(images) - 1),  # with one image there is nothing to read ahead
             pin_memory=torch.cuda.is_available(),
             generator=self._generator(),
             worker_init_fn=end_only_with_parent,
         )
 
     def _generator(self) -> torch.Generator:
-        # Loaders draw worker seeds; from a generator of their own, so that nothing else's random numbers shift.
+        # Loaders draw seeds for their workers: with their own generator they do not change other random numbers.
         return torch.Generator().manual_seed(self.seed)
 
     def _fits(self) -> bool:
@@ -197,7 +197,7 @@ class SRDataModule(LightningDataModule):
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """Make a batch of samples: stacked as usual, but for `"ref"`, whose sizes are free: a list with each one's list."""
+    """Stack samples to a batch; `"ref"` becomes a list with the list of each sample, since their sizes differ."""
     batch = default_collate([{name: value for name, value in item.items() if name != "ref"} for item in items])
     if "ref" in items[0]:
         batch["ref"] = [item["ref"] for item in items]

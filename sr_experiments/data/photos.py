@@ -22,7 +22,7 @@ class Photo:
         hr: the file with the ground truth.
         lr: the file with a low-resolution image of the same view, if one is stored.
         refs: files with reference images, in any size.
-        condition: the file with what its pixels show, for networks that are told; see `open_condition`.
+        condition: the file with the class probabilities of its pixels; see `open_condition`.
     """
 
     name: str
@@ -97,7 +97,7 @@ def benchmark_set(root: str | Path, name: str, scale: int) -> list[Photo]:
         raise UserError(f"no benchmark set {name!r} in {folder.absolute()}: {there}.")
     hr, maps = _descend(found, "HR"), _descend(found, "condition")
     if hr is None:
-        # Only this level: an LR folder further down must not pass for ground truth.
+        # Only this level: an LR folder further down must not be taken for ground truth.
         files = [path for path in find_images(found) if path.parent == found]
         if not files:
             raise UserError(f"no image in {found.absolute()} or in {found.absolute() / 'HR'}; is the set complete?")
@@ -189,6 +189,6 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def some(names: list[str]) -> str:
-    """Spell out the first few names and count the others, for a message."""
+    """The first few names and the number of the others, for a message."""
     rest = len(names) - _LISTED
     return ", ".join(names[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")

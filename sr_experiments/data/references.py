@@ -1,4 +1,4 @@
-"""Which reference images a sample gets: none, its own, a warped copy of itself, or somebody else's.
+"""Which reference images a sample gets: none, its own, a warped copy of itself, or an unrelated photograph.
 
 Each way is a class of its own, chosen in a config by its name (`reference@data.references=warped`).
 """
@@ -59,12 +59,12 @@ class Sample:
 
 
 def training_random(key: int) -> np.random.Generator:
-    """Random numbers for the references of a training sample; they leave those for its crop as they are."""
+    """Random numbers for the references of a training sample, independent of those for its crop."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key, spawn_key=(_REFERENCES,))))
 
 
 def evaluation_random(seed: int, index: int) -> np.random.Generator:
-    """Random numbers for the references of an evaluation image: the same each time it is looked at.
+    """Random numbers for the references of an evaluation image: the same in every evaluation.
 
     Raises:
         UserError: the seed is negative.
@@ -138,7 +138,7 @@ class Stored(References):
 
 
 class Other(References):
-    """One of a list of photographs that have nothing to do with the sample, drawn anew for each.
+    """One photograph of a list, unrelated to the sample and drawn anew for each sample.
 
     Args:
         photos: what to draw from; a photograph never is its own reference.
@@ -226,7 +226,7 @@ def warp(
     """Enlarge and turn a box of an image about the box's centre, then move it; bicubic.
 
     Args:
-        image: uint8 (H, W, 3); beyond its borders it goes on mirrored.
+        image: uint8 (H, W, 3); it is continued by mirroring beyond its borders.
         box: top, left, height and width, in pixels.
         scale: the enlargement.
         degrees: the turn, clockwise.
@@ -261,13 +261,13 @@ def warp(
 
 
 def _mirrored(places: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Places on an axis of `count` pixels for any whole numbers: the axis goes on mirrored, its ends repeated."""
+    """Indices into an axis of `count` pixels for any whole numbers: mirrored, end pixels repeated."""
     places = places % (2 * count)
     return np.where(places < count, places, 2 * count - 1 - places)
 
 
 def _read_same_place(sample: Sample, path: Path, size: int | None) -> Pixels:
-    """The window of a reference whose centre lies where the crop's does, each in its own picture."""
+    """Read a reference, and cut the window whose centre has the same relative position as the crop's centre."""
     reference, window = sample.read(path), sample.window
     if window is None or size is None:
         return reference

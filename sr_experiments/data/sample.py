@@ -23,7 +23,7 @@ def training_photographs() -> list[Photo]:
 
 
 def test_photographs() -> list[Photo]:
-    """Two photographs, a portrait and a cat, to look at what a training made.
+    """Two photographs, a portrait and a cat, to evaluate on.
 
     Raises:
         UserError: the installed scikit-image does not carry them.
@@ -54,7 +54,7 @@ def _photographs(names: tuple[str, ...]) -> list[Photo]:
 
 
 def _files(names: tuple[str, ...]) -> list[Path]:
-    # Found, not imported: importing skimage.data would bring its downloader along.
+    # Found without importing: skimage.data would import its downloader.
     spec = find_spec("skimage")
     if spec is None or spec.origin is None:
         raise UserError(

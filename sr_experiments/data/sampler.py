@@ -1,4 +1,4 @@
-"""Which photograph is drawn when: decided by seed, step and position, never by workers or processes."""
+"""Which photograph is drawn when: decided by seed, step and position, not by the number of workers or processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Draw:
 
     Attributes:
         index: which photograph.
-        key: 63 bits that decide everything random about the sample: crop, augmentation, degradation.
+        key: 63 bits that decide all random choices of the sample: crop, augmentation, degradation.
     """
 
     index: int
@@ -31,14 +31,14 @@ class Draw:
 class StepSampler(Sampler[list[Draw]]):
     """An endless batch sampler: one batch a training step, the same whatever the number of processes and workers.
 
-    The photographs are drawn in passes; each pass is a permutation of its own, so every photograph is drawn once a
-    pass, and passes run on across batches. Rank r of w gets the r-th of w equal, contiguous parts of each batch.
+    Every epoch is a new permutation of the photographs; an epoch may end in the middle of a batch.
+    Rank r of w gets the r-th of w equal, contiguous parts of each batch.
 
     Args:
         count: number of photographs.
         batch_size: images a step, over all processes.
         seed: not negative.
-        first_step: where to begin, or a function that tells it each time an iteration begins (to resume).
+        first_step: where to begin, or a function that is called for it whenever an iteration begins (to resume).
         rank: this process.
         world_size: number of processes.
 

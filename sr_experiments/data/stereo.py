@@ -2,8 +2,8 @@
 
 Left and right view show a motorcycle, 741x500 pixels each. What lies at column x of the left view lies 7 to 60 columns
 further to the left in the right one. The parts are chosen so that neither the training image nor its reference shows
-anything that is seen in a test image, and so that all of a test image is seen in the right view, but for what hides
-behind something nearer there.
+anything that is seen in a test image, and so that all of a test image is seen in the right view, except for what is
+hidden behind nearer objects there.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ class _Part(NamedTuple):
     width: int
 
 
-# The reference lies 32 columns further to the left, amid the displacements: what a crop shows lies within 28 columns of
-# the same place in its reference. Its last column, 431, is at most column 491 of the left view, before the test parts.
+# The reference lies 32 columns further to the left, in the middle of the range of displacements: what a crop shows
+# lies within 28 columns of the same place in its reference. Its last column, 431, is at most column 491 of the left
+# view, before the test parts.
 _TRAINING, _TRAINING_REFERENCE = _Part(_LEFT, 0, 48, 500, 416), _Part(_RIGHT, 0, 16, 500, 416)
 _TEST = {"shelf": _Part(_LEFT, 0, 496, 240, 240), "wheel": _Part(_LEFT, 240, 496, 240, 240)}
 
@@ -64,11 +65,11 @@ def stereo_test(folder: str | Path | None = None) -> list[Photo]:
 
 
 def _cut(parts: list[_Part], folder: str | Path | None) -> list[Path]:
-    """Files of the parts, written where they are not there yet."""
+    """The files of the parts, written unless they exist."""
     home = Cache(folder).folder / "stereo"
     files = [home / f"{Path(part.file).stem}_{part.top}_{part.left}_{part.height}x{part.width}.png" for part in parts]
     if all(file.is_file() for file in files):
-        return files  # without the lock: the folder may be read-only
+        return files  # no lock where all exist: the folder may be read-only
     try:
         home.mkdir(parents=True, exist_ok=True)
         # Written once: another process may have put this very file into the cache, which knows it by its time.

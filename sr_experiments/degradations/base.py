@@ -10,7 +10,7 @@ from sr_experiments.errors import UserError
 class Degradation(nn.Module):
     """Makes LR from HR: (hr (B, C, H, W) in [0, 1], key (B,) int64 or None) -> lr.
 
-    What happens to a sample depends on the sample and its key alone, not on the batch around it. Without keys every
+    The result for a sample depends on the sample and its key alone, not on the rest of the batch. Without keys every
     sample has the key 0.
 
     Attributes:
@@ -35,11 +35,11 @@ class Degradation(nn.Module):
         return {}
 
     def extras(self, key: Tensor) -> dict[str, Tensor]:
-        """What a network may be told about how samples with these keys are degraded: name of its input -> (B, ...)."""
+        """Further inputs for a network that describe the degradation of these samples: name -> (B, ...)."""
         return {}
 
     def target(self, hr: Tensor) -> Tensor:
-        """What the terms of a loss compare SR with, (B, C, H, W) as `hr`; a discriminator always sees `hr` itself."""
+        """The target of the loss terms, (B, C, H, W) as `hr`; a discriminator always gets `hr` itself."""
         return hr
 
 

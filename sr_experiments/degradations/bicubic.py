@@ -1,4 +1,4 @@
-"""Shrinking as MATLAB does it; the bicubic kind is the degradation called BI in the literature."""
+"""MATLAB's imresize; with the bicubic kernel, the degradation called BI in the literature."""
 
 from __future__ import annotations
 

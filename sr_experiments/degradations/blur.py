@@ -96,7 +96,7 @@ def blur(images: Tensor, kernels: Tensor, border: str = "mirror") -> Tensor:
     size = kernels.shape[-1]
     padded = continued(images, (size - 1) // 2, size // 2, border)
     kernels = kernels.to(images).expand(len(images), size, size)
-    # One sample at a time: what it becomes must not depend, in the last bit, on how many stand beside it.
+    # One sample at a time: its result must not depend, in the last bit, on the size of the batch.
     blurred = [F.conv2d(image[:, None], kernel[None, None]) for image, kernel in zip(padded, kernels, strict=True)]
     return torch.stack(blurred)[:, :, 0]
 

@@ -30,7 +30,7 @@ NO_BLUR = 0.25
 class BlurNoise(Degradation):
     """Blur by a Gaussian of random widths and direction, shrink bicubically, add noise of a random level.
 
-    `extras` tells a network what was done, as SRMD takes it: the kernel's coefficients in a basis of principal
+    `extras` gives a network SRMD's description of the degradation: the kernel's coefficients in a basis of principal
     components, then the noise level on the scale 0..1. The basis depends on the size of the kernels alone, so that a
     network that was trained on many widths may be tested on one.
 
@@ -40,7 +40,7 @@ class BlurNoise(Degradation):
         sigma: standard deviations of the kernels, [smallest, largest]; None for [0.2, scale], the paper's.
         anisotropic: how often a kernel has two widths and a direction.
         noise: standard deviations of the noise on the scale 0..255, [smallest, largest].
-        components: coefficients of the kernel that a network is told.
+        components: number of kernel coefficients in the description.
         border: how the image continues under a kernel; 'wrap' is that of the published code, others are 'clamp',
             'symmetric' and 'mirror'.
         rounding: 'final' rounds LR to 8 bits, 'none' leaves it as it is.
@@ -78,7 +78,7 @@ class BlurNoise(Degradation):
         self.components = components
         self.border = border
         self.rounding = rounding
-        # Not a part of checkpoints: the options decide it.
+        # Not saved in checkpoints: it follows from the options.
         # It spans Gaussians up to the widest that the kernel has room for, two standard deviations on either side.
         basis = principal_components(size, 0.2, max(size / 4, 0.2))[:components]
         self.register_buffer("basis", basis, persistent=False)
@@ -107,14 +107,14 @@ class BlurNoise(Degradation):
         return {"degradation_map": self._map(self.kernels(keys), self.drawn(keys)["noise"]).to(key.device)}
 
     def map_of(self, sigma: float = 0, noise: float = 0) -> Tensor:
-        """What a network is told of a blur, the same in all directions, and of noise, (1, components + 1) float32.
+        """The description of an isotropic blur and noise for a network, (1, components + 1) float32.
 
         Args:
             sigma: standard deviation of the blur in HR pixels; 0 for none.
             noise: standard deviation of the noise on the scale 0..255.
 
         Raises:
-            UserError: a number lies outside of what is drawn here, which is what a network was trained for.
+            UserError: a number lies outside the range that is drawn here, on which a network was trained.
         """
         ranges = {"blur": (sigma, 0 if self.sigma[0] <= NO_BLUR else self.sigma[0], self.sigma[1])}
         ranges["noise"] = (noise, *self.noise)

@@ -56,7 +56,7 @@ class Bsrgan(Degradation):
         self.noise = _whole(check_range("noise", noise, 0, 255))
 
     def drawn(self, key: Tensor) -> dict[str, Tensor]:
-        """Everything that is drawn for every sample, whether it comes to use or not.
+        """Everything that is drawn for every sample, whether it is used or not.
 
         `NAME.place` is the step's place in the order, modes of resizing are indices of area, bilinear, bicubic (and 3
         for MATLAB's bicubic), `noise.kind` is 0 for gray noise, 1 for noise correlated between channels, 2 for noise
@@ -101,7 +101,7 @@ class Bsrgan(Degradation):
         """
         check_kernel_fits(LARGEST_KERNEL, hr)
         keys = keys_of(hr, key)
-        # Each sample takes its own way, through sizes of its own.
+        # Every sample has its own order of steps and its own intermediate sizes.
         samples = zip(hr.split(1), rows(self.drawn(keys)), keys.split(1), strict=True)
         return torch.cat([self._degraded(*sample) for sample in samples])
 

@@ -48,7 +48,7 @@ class Chain(Degradation):
         return found
 
     def extras(self, key: Tensor) -> dict[str, Tensor]:
-        """What the steps tell a network."""
+        """The `extras` of all steps."""
         found = {}
         for index, step in enumerate(self.steps):
             if isinstance(step, Degradation):
@@ -56,7 +56,7 @@ class Chain(Degradation):
         return found
 
     def target(self, hr: Tensor) -> Tensor:
-        """That of the first step, which is the one that sees HR."""
+        """The target of the first step, which gets HR."""
         first = self.steps[0]
         return first.target(hr) if isinstance(first, Degradation) else hr
 

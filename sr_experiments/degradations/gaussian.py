@@ -1,4 +1,4 @@
-"""Gaussian blur and subsampling: BD of the literature, and the degradation in the words of the SRGAN paper."""
+"""Gaussian blur and subsampling: the degradation called BD, and the one that the SRGAN paper describes."""
 
 from __future__ import annotations
 

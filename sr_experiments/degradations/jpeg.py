@@ -45,8 +45,8 @@ class Jpeg(Degradation):
 
     Args:
         quality: libjpeg's quality, or [smallest, largest] to draw a whole number for every sample.
-        differentiable: compute it on the images' device with tensor operations, through whose roundings gradients go
-            straight; False for libjpeg on the CPU, one image at a time.
+        differentiable: compute it on the images' device with tensor operations; gradients pass the roundings
+            unchanged; False for libjpeg on the CPU, one image at a time.
 
     Raises:
         UserError: `quality` is not within 1 and 100.
@@ -138,7 +138,7 @@ def _mixed(images: Tensor, weights: Sequence[Sequence[float]]) -> Tensor:
 
 
 def _straight(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
-    """Apply a rounding that the gradient does not see."""
+    """Apply a rounding, with the gradient of the identity."""
     return values + (function(values.detach()) - values.detach())
 
 

@@ -13,10 +13,10 @@ PARTS = ("hr", "lr", "key", "filled")
 
 
 class PairPool(nn.Module):
-    """Mixes the pairs of many batches: what comes in takes the place of random pairs of the pool, which go out.
+    """Mixes the pairs of many batches: new pairs replace random pairs of the pool, which are returned instead.
 
-    Until the pool is full, pairs go in and come out unchanged. Which pairs go out depends on the keys that come in. A
-    pair keeps its key, so that what was drawn for it is known when it goes out.
+    Until the pool is full, pairs are stored and returned unchanged. Which pairs are returned depends on the keys of the
+    new ones. A pair keeps its key, so that its random draws are known when it is returned.
 
     Every process has a pool of its own. It is no part of `state_dict`, which holds what all processes have in common:
     `contents` and `refill` carry it over to a resumed run, which goes on with the same pairs.
@@ -76,11 +76,11 @@ class PairPool(nn.Module):
         return mixed
 
     def contents(self) -> dict[str, Tensor]:
-        """What it holds, for a checkpoint."""
+        """The stored pairs, for a checkpoint."""
         return {name: getattr(self, name) for name in PARTS}
 
     def refill(self, contents: dict[str, Tensor]) -> None:
-        """Go on with the `contents` of another pool.
+        """Restore the `contents` of a checkpoint.
 
         Raises:
             UserError: that had another size.

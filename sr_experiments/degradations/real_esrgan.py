@@ -97,7 +97,7 @@ class RealEsrgan(Degradation):
         self.differentiable = differentiable
 
     def drawn(self, key: Tensor) -> dict[str, Tensor]:
-        """Everything that is drawn for every sample, whether it comes to use or not.
+        """Everything that is drawn for every sample, whether it is used or not.
 
         Forms of kernels are indices of isotropic and anisotropic Gaussian, generalised Gaussian (2, 3) and plateau
         (4, 5), 6 is the sinc filter; modes of resizing are indices of area, bilinear, bicubic.
@@ -135,7 +135,7 @@ class RealEsrgan(Degradation):
         """
         check_kernel_fits(LARGEST_KERNEL, hr)
         keys = keys_of(hr, key)
-        # Each sample takes its own way, through sizes of its own.
+        # Every sample has its own intermediate sizes.
         samples = zip(hr.split(1), rows(self.drawn(keys)), keys.split(1), strict=True)
         return torch.cat([self._degraded(*sample) for sample in samples])
 
@@ -183,7 +183,7 @@ class RealEsrgan(Degradation):
 
 
 def sharpened(images: Tensor) -> Tensor:
-    """Unsharp masking where it shows: half of what a wide Gaussian takes away is added, if it is over 10 of 255.
+    """Unsharp masking: half of the difference to a wide Gaussian blur is added where the difference exceeds 10 of 255.
 
     Images narrower than the Gaussian, 51 pixels, are mirrored as often as it needs.
 

@@ -98,7 +98,7 @@ def check_loss(loss: WeightedSum) -> None:
     Raises:
         UserError: a term looks at colours: by a network that was trained on them, or by a discriminator.
     """
-    in_the_way = [f"the loss term {name}" for name in loss.terms if looks_at_colours(loss, name)]
+    in_the_way = [f"the loss term {name}" for name in loss.terms if needs_colours(loss, name)]
     if loss.adversarial is not None:
         in_the_way.append("the discriminator")
     if in_the_way:
@@ -108,7 +108,7 @@ def check_loss(loss: WeightedSum) -> None:
         )
 
 
-def looks_at_colours(loss: WeightedSum, name: str) -> bool:
+def needs_colours(loss: WeightedSum, name: str) -> bool:
     """Whether a term of a loss cannot be taken of luma.
 
     It looks through a network that was trained on colour pictures, shared or its own, or degrades SR as LR was

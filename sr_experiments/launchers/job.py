@@ -25,11 +25,11 @@ class LaunchedJob:
     """A job of a sweep.
 
     Attributes:
-        number: its place in the sweep.
-        overrides: what is special about it, and what all jobs of the sweep were given.
+        number: its number in the sweep.
+        overrides: its own, and those of all jobs of the sweep.
         sweep_config: the config of the sweep.
         hydra_context: Hydra's own.
-        task: what is called with the job's config.
+        task: called with the job's config.
         singletons: Hydra's global state in the process that started the sweep.
     """
 
@@ -41,7 +41,7 @@ class LaunchedJob:
     singletons: dict[Any, Any]
 
     def __getstate__(self) -> dict[str, Any]:
-        # The composed config is made anew where the job runs.
+        # The config is composed again in the process that runs the job.
         return {key: value for key, value in self.__dict__.items() if key != "config"}
 
     @cached_property
@@ -92,7 +92,7 @@ class LaunchedJob:
         return portable(result)
 
     def failed(self, error: Exception) -> JobReturn:
-        """What a job comes to that has left no result of its own."""
+        """The result of a job that failed without leaving one."""
         config = self.config.copy()
         with open_dict(config):
             hydra_config = config.pop("hydra")
@@ -102,8 +102,8 @@ class LaunchedJob:
         result.return_value = error
         return result
 
-    def tell(self, result: JobReturn, output: Path) -> None:
-        """Say how the job ended and where to read about it."""
+    def print_outcome(self, result: JobReturn, output: Path) -> None:
+        """Print how the job ended and where its log is."""
         if result.status == JobStatus.FAILED:
             log.error("%s failed: %s (output: %s)", self.title, result._return_value, output)
         else:
@@ -111,7 +111,7 @@ class LaunchedJob:
 
 
 def portable(result: JobReturn) -> JobReturn:
-    """The result with an error that every process can read, whatever the error holds on to."""
+    """The result with its exception replaced by one that can be pickled."""
     if result.status == JobStatus.FAILED:
         error = result._return_value
         try:
@@ -125,7 +125,7 @@ class JobLauncher(Launcher):
     """A launcher that makes a `LaunchedJob` of every job."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra hands to every launcher."""
+        """Store what Hydra passes to every launcher."""
         self.hydra_context = hydra_context
         self.task = task_function
         self.sweep_config = config

@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# How long jobs may take to save and leave when they are told to stop.
+# Seconds that jobs have to save and end when they are stopped.
 SECONDS_TO_LEAVE = 60
 
 
 class Local(JobLauncher):
-    """Runs so many jobs at a time, each in a process that keeps its devices from job to job.
+    """Runs several jobs at a time, each in a process with its own devices.
 
-    What a job prints goes to `output.log` in its run folder; the terminal shows what starts and how it ends. A job
-    whose process is killed (for want of memory, say) fails alone. Ctrl-C and SIGTERM are handed on to the jobs, which
-    save and leave; if this process is killed, the jobs get SIGTERM.
+    The output of a job goes to `output.log` in its run folder; the terminal shows starts and outcomes. A job whose
+    process is killed (for lack of memory, say) fails alone. Ctrl-C and SIGTERM are passed on to the jobs, which save
+    and end; if this process is killed, the jobs get SIGTERM.
 
     Args:
-        jobs: how many run at a time. GPUs are dealt out in equal shares, and shared where there are more jobs.
+        jobs: how many run at a time. Each gets the same number of GPUs; with more jobs than GPUs they are shared.
 
     Raises:
         UserError: `jobs` is not positive.
@@ -54,7 +54,7 @@ class Local(JobLauncher):
         """Run the jobs.
 
         Returns:
-            Their results in the order of the jobs; what failed is among them and stops nothing.
+            Their results in the order of the jobs; failed ones included.
         """
         hydra = self.sweep_config.hydra
         configure_log(hydra.hydra_logging, hydra.verbose)
@@ -72,7 +72,7 @@ class Local(JobLauncher):
                         job = waiting.popleft()
                         log.info("%s starts%s", job.title, slot.where)
                         running[slot.submit(job)] = (slot, job)
-                # With a timeout, so that signals are seen at once.
+                # With a timeout, so that signals are handled.
                 done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
                 for future in done:
                     slot, job = running.pop(future)
@@ -82,12 +82,12 @@ class Local(JobLauncher):
 
 @dataclass(frozen=True)
 class Share:
-    """What one of the jobs that run at a time may use.
+    """The devices of one of the jobs that run at the same time.
 
     Attributes:
         gpus: names or numbers of GPUs, as in CUDA_VISIBLE_DEVICES; empty where there are none.
         cores: numbers of CPU cores; empty where jobs cannot be bound to cores, or outnumber them.
-        threads: number of threads where `cores` cannot say it.
+        threads: number of threads where `cores` is empty.
     """
 
     gpus: tuple[str, ...]
@@ -96,7 +96,7 @@ class Share:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables that keep a process to this share."""
+        """Environment variables that limit a process to this share."""
         found = {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {}
         if not self.cores and "OMP_NUM_THREADS" not in os.environ:
             found["OMP_NUM_THREADS"] = str(self.threads)
@@ -104,10 +104,10 @@ class Share:
 
 
 class Slot:
-    """A process for one job after the other, with devices of its own.
+    """A process that runs jobs one after another on its own devices.
 
     Args:
-        share: which devices.
+        share: its devices.
     """
 
     def __init__(self, share: Share) -> None:
@@ -120,7 +120,7 @@ class Slot:
         return f" on GPU {', '.join(self.share.gpus)}" if self.share.gpus else ""
 
     def submit(self, job: LaunchedJob) -> Future[JobReturn]:
-        """Begin a job."""
+        """Start a job."""
         from loky import ProcessPoolExecutor  # not above: Hydra imports this module at the start of every command
 
         if self.executor is None:
@@ -133,7 +133,7 @@ class Slot:
         return self.executor.submit(_run, job, RunFolder(job.folder).output_log, os.getpid())
 
     def result(self, future: Future[JobReturn], job: LaunchedJob) -> JobReturn:
-        """What a job has come to."""
+        """The result of a job."""
         from loky.process_executor import TerminatedWorkerError
 
         output = RunFolder(job.folder).output_log
@@ -145,11 +145,11 @@ class Slot:
             result = job.failed(UserError("The process was killed, perhaps for want of memory."))
         else:
             result = job.failed(error if isinstance(error, Exception) else RuntimeError(f"The job ended by {error!r}."))
-        job.tell(result, output)
+        job.print_outcome(result, output)
         return result
 
     def signal(self, number: int) -> None:
-        """Hand a signal on to the process."""
+        """Send a signal to the process."""
         for pid in self.executor._processes if self.executor is not None else ():
             try:
                 os.kill(pid, number)
@@ -165,23 +165,23 @@ class Slot:
 
 def _begin_process(parent: int, cores: Sequence[int]) -> None:
     """Set up the process of a slot."""
-    os.setpgid(0, 0)  # what is typed at the terminal is for the parent, which hands it on
+    os.setpgid(0, 0)  # Ctrl-C goes to the parent, which passes it on
     if cores:
         os.sched_setaffinity(0, cores)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(line_buffering=True)  # so that output.log can be watched
+            stream.reconfigure(line_buffering=True)  # so that output.log can be followed
     leave_with(parent, SECONDS_TO_LEAVE)
 
 
 def _run(job: LaunchedJob, output: Path, parent: int) -> JobReturn:
-    """Run a job with all that it and its children print in one file."""
+    """Run a job; its output and that of its children go to one file."""
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
         with output.open("ab") as file, _printing_to(file.fileno()):
             return job.run()
     finally:
-        if os.getppid() != parent:  # nobody waits for the result, and no other job will come
+        if os.getppid() != parent:  # the parent has ended: nobody waits for the result
             os._exit(1)
 
 
@@ -202,7 +202,7 @@ def _printing_to(descriptor: int) -> Iterator[None]:
 
 
 def visible_gpus() -> list[str]:
-    """The NVIDIA GPUs that a program started here would see, without waking them."""
+    """The NVIDIA GPUs visible to a program started here, without initialising CUDA."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return [name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1")]
@@ -215,14 +215,14 @@ def visible_gpus() -> list[str]:
 
 
 def usable_cores() -> list[int]:
-    """The CPU cores that this process may use; none where the system does not tell."""
+    """The CPU cores that this process may use; none where the system does not say."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def shares(gpus: Sequence[str], cores: Sequence[int], jobs: int) -> list[Share]:
-    """Deal out GPUs and cores to so many jobs at a time.
+    """Divide GPUs and cores among the jobs that run at the same time.
 
-    Every job gets as many as every other. Where there are fewer GPUs than jobs, several jobs have the same one; where
+    All jobs get the same number. Where there are fewer GPUs than jobs, several jobs share one; where
     there are fewer cores than jobs, none is bound to a core.
     """
     threads = max(1, (len(cores) or os.cpu_count() or 1) // jobs)
@@ -234,6 +234,6 @@ def shares(gpus: Sequence[str], cores: Sequence[int], jobs: int) -> list[Share]:
 
 
 def portion(things: Sequence[Any], index: int, parts: int) -> Sequence[Any]:
-    """One of several parts of the same length; what is left over belongs to none."""
+    """One of several parts of equal length; the remainder belongs to none."""
     each = len(things) // parts
     return things[index * each : (index + 1) * each]

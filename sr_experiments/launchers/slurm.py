@@ -1,4 +1,4 @@
-"""Jobs of a sweep on a SLURM cluster: srun starts their processes, and what is preempted or out of time goes on."""
+"""Jobs of a sweep on a SLURM cluster: srun starts their processes; preempted jobs are requeued."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_LOOKS = 2
-SECONDS_FOR_FILES = 15  # that a shared file system may take to show what a node has written
+SECONDS_FOR_FILES = 15  # seconds until a shared file system shows what a node has written
 SETUP = (
-    # srun does not take this over from sbatch.
+    # srun does not inherit this from sbatch.
     'if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK; fi',
     "export OMP_NUM_THREADS=${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-1}}",
 )
@@ -36,7 +36,7 @@ SETUP = (
 
 @dataclass
 class Request:
-    """What one job asks of the cluster.
+    """The resources that one job requests.
 
     Attributes:
         nodes: machines.
@@ -49,7 +49,7 @@ class Request:
         requeues: how many time limits the job may reach after its first.
         jobs: how many jobs run at a time.
         partition: where the job runs; None: the cluster's default.
-        account: who pays; None: the cluster's default.
+        account: the account to charge; None: the cluster's default.
         setup: shell commands that run before the job.
         options: further options of sbatch, by their long names.
         folder: where the script and the output of the job go.
@@ -95,7 +95,7 @@ class Request:
         return f"{self.nodes} nodes{gpus}, {self.tasks_per_node} processes on each, {self.timeout_min} minutes"
 
     def parameters(self) -> dict[str, Any]:
-        """The same as submitit's executor for SLURM wants it."""
+        """The same as parameters of submitit's executor."""
         found = {
             "time": self.timeout_min,
             "nodes": self.nodes,
@@ -110,17 +110,17 @@ class Request:
             "setup": [*SETUP, *self.setup],
             "additional_parameters": {"requeue": True, **self.options},
             "stderr_to_stdout": True,
-            # A process that breaks off must not leave the others waiting for it.
+            # If one process fails, the others must not wait for it.
             "srun_args": ["--kill-on-bad-exit=1"],
         }
         return {key: value for key, value in found.items() if value is not None}
 
 
 class Slurm(JobLauncher):
-    """Hands all jobs to SLURM and waits for them.
+    """Submits all jobs to SLURM and waits for them.
 
-    The request may differ from job to job. A job that is preempted or reaches its time limit saves, goes back into the
-    queue and continues when it starts again. If this process ends early, the jobs stay with SLURM.
+    The request may differ from job to job. A job that is preempted or reaches its time limit saves, is
+    requeued and resumes when it starts again. If this process ends early, the jobs stay in SLURM's queue.
 
     Args:
         options: a `Request`.
@@ -138,7 +138,7 @@ class Slurm(JobLauncher):
         """Submit the jobs and wait for them.
 
         Returns:
-            Their results in the order of the jobs; what failed is among them and stops nothing.
+            Their results in the order of the jobs; failed ones included.
         """
         hydra = self.sweep_config.hydra
         configure_log(hydra.hydra_logging, hydra.verbose)
@@ -164,7 +164,7 @@ class Slurm(JobLauncher):
 
 
 class OnNode:
-    """What every process of a SLURM job does.
+    """Runs in every process of a SLURM job.
 
     Args:
         job: the job.
@@ -174,7 +174,7 @@ class OnNode:
         self.job = job
 
     def __call__(self) -> JobReturn | None:
-        """Run the job, from the beginning or, where SLURM has started it before, from where it was.
+        """Run the job; resume it where SLURM has started it before.
 
         Returns:
             The result, in the first process.
@@ -184,7 +184,7 @@ class OnNode:
         more = ["resume=auto"] if started_before and "resume" in self.job.sweep_config else []
         if rank == 0:
             return self.job.run(more)
-        # The first process decides how the job ends: srun would end it, too, when another one is ahead of it.
+        # The first process decides how the job ends: srun would kill it if another process ended first.
         try:
             result = self.job.run(more, leave_traces=False)
         except SystemExit:
@@ -195,14 +195,14 @@ class OnNode:
         return None
 
     def checkpoint(self) -> DelayedSubmission:
-        """What submitit runs when the job has been put back into the queue."""
+        """Called by submitit when the job is requeued."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
 
 def check_names(options: Iterable[str]) -> None:
-    """Refuse options that a request has not.
+    """Refuse unknown options.
 
     Raises:
         UserError: there is one.
@@ -214,7 +214,7 @@ def check_names(options: Iterable[str]) -> None:
 
 
 def grouped(jobs: Sequence[LaunchedJob]) -> list[tuple[Request, list[LaunchedJob]]]:
-    """The jobs that ask for the same."""
+    """Jobs grouped by their request."""
     groups: list[tuple[Request, list[LaunchedJob]]] = []
     for job in jobs:
         request = Request.of(job.config)
@@ -228,7 +228,7 @@ def grouped(jobs: Sequence[LaunchedJob]) -> list[tuple[Request, list[LaunchedJob
 
 
 def submit(request: Request, jobs: Sequence[LaunchedJob]) -> list[tuple[LaunchedJob, Submitted]]:
-    """Hand jobs with the same request to SLURM, as one array."""
+    """Submit jobs with the same request as one array."""
     try:
         import submitit
     except ImportError as error:
@@ -245,7 +245,7 @@ def submit(request: Request, jobs: Sequence[LaunchedJob]) -> list[tuple[Launched
 
 
 def in_queue(identifiers: Iterable[str]) -> set[str] | None:
-    """Which of these jobs wait or run; None where SLURM gives no answer at the moment."""
+    """Which of these jobs are pending or running; None where SLURM does not answer."""
     arrays = sorted({name.partition("_")[0] for name in identifiers})
     command = ["squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(arrays)}"]
     try:
@@ -258,12 +258,12 @@ def in_queue(identifiers: Iterable[str]) -> set[str] | None:
 
 
 def result_file(submitted: Submitted) -> Path:
-    """Where the first process of a job leaves its result."""
+    """The file for the result of the first process."""
     return submitted.task(0).paths.result_pickle
 
 
 def outcome(job: LaunchedJob, submitted: Submitted) -> JobReturn:
-    """What a job that has left the queue has come to."""
+    """The result of a job that has left the queue."""
     output = submitted.task(0).paths.stdout
     try:
         kind, value = pickle.loads(result_file(submitted).read_bytes())
@@ -273,5 +273,5 @@ def outcome(job: LaunchedJob, submitted: Submitted) -> JobReturn:
         result = value
     else:
         result = job.failed(UserError(f"{str(value).strip().splitlines()[-1]} (output: {output})"))
-    job.tell(result, output)
+    job.print_outcome(result, output)
     return result

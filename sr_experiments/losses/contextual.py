@@ -20,7 +20,7 @@ EPSILON = 1e-5
 
 
 class Contextual(nn.Module):
-    """-log of how well every HR feature is met by some SR feature, wherever it lies in the image.
+    """-log of the mean similarity of every HR feature to its most similar SR feature, anywhere in the image.
 
     Distances are cosine distances after the mean HR feature is taken off (equations 2 to 4). The table of all pairs
     of positions is made a few rows at a time, in the backward pass as well, so that its size does not limit the crop.
@@ -58,7 +58,7 @@ class Contextual(nn.Module):
         return -torch.log(best.mean(dim=1) + EPSILON).mean()
 
     def _met(self, x: Tensor, y: Tensor) -> Tensor:
-        """(B, C, N) and (B, C, M) unit vectors -> (B, M): how well each of M is met by the best of N."""
+        """(B, C, N) and (B, C, M) unit vectors -> (B, M): the similarity of each of M to the most similar of N."""
         distance = (1 - x.mT @ y).clamp(min=0)  # rounding may take equal vectors below it
         relative = distance / (distance.amin(dim=2, keepdim=True) + EPSILON)
         # softmax is exp(.) divided by its row's sum, without overflow; the 1 of (1 - d) / h cancels.

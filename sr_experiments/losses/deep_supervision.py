@@ -1,4 +1,4 @@
-"""Losses on the images that a network makes on its way: recursive supervision, and that of a pyramid."""
+"""Losses on intermediate images of a network: recursive supervision, and supervision of a pyramid."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from sr_experiments.pixels.imresize import imresize
 
 
 class RecursiveSupervision(nn.Module):
-    """share * (mean of a term over the images on the way) + (1 - share) * the term of the last image.
+    """share * (mean of a term over the intermediate images) + (1 - share) * the term of the last image.
 
     This is the loss of DRCN (Kim et al., CVPR 2016, section 3.2, where the share is called alpha and decays) and that
     of MemNet (Tai et al., ICCV 2017, section 3.2). The share is a function of the generator update alone, so that a
-    resumed run meets the same.
+    resumed run gets the same.
 
     Args:
         term: a term of `sr` and `hr`.
-        share: weight of the images on the way, from 0 to 1; None for images that all count alike, the last as well.
-        last_share: to this the share moves along a line; None: it stays.
-        steps: generator updates until it is there.
+        share: weight of the intermediate images, from 0 to 1; None: all images have the same weight, the last one too.
+        last_share: the share after `steps`, reached linearly; None: it stays.
+        steps: generator updates until `last_share` is reached.
 
     Raises:
         UserError: a share is not a fraction, or it should move without a number of steps.
@@ -41,7 +41,7 @@ class RecursiveSupervision(nn.Module):
         self.share, self.last_share, self.steps = share, last_share, steps
 
     def share_at(self, step: int, images: int) -> float:
-        """The weight of the images on the way after `step` updates, where the network makes `images` with the last."""
+        """The weight of the intermediate images after `step` updates, for a network with `images` images in all."""
         if self.share is None:
             return (images - 1) / images
         if self.last_share is None or self.steps is None:

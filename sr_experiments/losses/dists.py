@@ -121,7 +121,7 @@ class DISTS(nn.Module):
         return self.compare(sr_features, hr_features)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """What is compared of (B, 3, H, W) in [0, 1]: the image itself and its activations, by layer."""
+        """Layer -> activations of (B, 3, H, W) in [0, 1]; the image itself is the first layer."""
         self.load()
         return {"image": image, **self.backbone(image, LAYERS)}
 

@@ -9,7 +9,7 @@ from sr_experiments.errors import UserError
 
 
 class FocalFrequency(nn.Module):
-    """Squared distance of spectra, in which the frequencies that are farthest off weigh most.
+    """Squared distance of spectra, in which the frequencies with the largest error have the largest weight.
 
     The spectrum weight matrix is |difference|^alpha, divided by its largest value in each image and channel, and takes
     no gradient (equations 7 and 8). The transform is orthonormal, so that with alpha = 0 this is the MSE.

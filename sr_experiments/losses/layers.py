@@ -1,4 +1,4 @@
-"""The weighted layers that a term looks at."""
+"""The weighted layers of a term."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class LPIPS(nn.Module):
         return self.compare(sr_features, hr_features)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """What is compared of (B, 3, H, W) in [0, 1]: layer -> activations of unit length."""
+        """Layer -> activations, of unit length, of (B, 3, H, W) in [0, 1]."""
         self.load()
         return {name: unit_length(features) for name, features in self.backbone(image, self.taps).items()}
 

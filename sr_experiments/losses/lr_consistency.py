@@ -1,4 +1,4 @@
-"""Whether SR, shrunk again, gives LR back (the cycle of Yuan et al., CVPR Workshops 2018, and back-projection)."""
+"""LR consistency: SR, degraded again, should equal LR (cycle of Yuan et al., CVPR Workshops 2018; back-projection)."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from sr_experiments.losses.texture import gram
 
 Features = Mapping[str, Tensor]
 
-# What the similarity of a place, at most 1, makes its features worth.
+# The weight of a position's features as a function of its similarity, at most 1.
 WEIGHTINGS: dict[str, Callable[[Tensor], Tensor | float]] = {
     "similarity": lambda similarity: similarity,
     "centred": lambda similarity: torch.sigmoid(20 * (similarity - 0.65)),
@@ -31,9 +31,9 @@ class ReferenceTexture(nn.Module):
     For every layer |Gram(phi(SR) * S) - Gram(M * S)|: phi are the activations of the feature network, M the map that
     the matching made of the references, S the similarity, brought to the grid of the layer bicubically.
 
-    The paper wants places that are like the reference to count more. Its released code, where told to weigh, computes
-    sigmoid(-20 * S + 0.65), which falls with S and is below 0.005 from S = 0.3 on: the term is all but switched off.
-    Its author names 0.65 a centre and 20 a slope, which is sigmoid(20 * (S - 0.65)).
+    In the paper, positions that are similar to the reference have more weight. The released code, with its weighting
+    on, computes sigmoid(-20 * S + 0.65), which falls with S and is below 0.005 from S = 0.3 on: the term is almost
+    switched off. Its author names 0.65 a centre and 20 a slope, which is sigmoid(20 * (S - 0.65)).
 
     Args:
         layers: layer of the feature network -> weight.
@@ -69,7 +69,7 @@ class ReferenceTexture(nn.Module):
         self.normalisation = normalisation
 
     def forward(self, sr_features: Features, maps: Features, similarity: Tensor) -> Tensor:
-        """Compare the textures of SR with those that it was given.
+        """Compare the textures of SR with the swapped textures.
 
         Args:
             sr_features: layer -> activation of SR, (B, C, h, w).

@@ -10,7 +10,7 @@ from sr_experiments.models.blocks import haar_down
 
 
 class Wavelet(nn.Module):
-    """Squared distance of Haar wavelet packets, in which details weigh more than the mean of the surroundings.
+    """Squared distance of Haar wavelet packets, in which details have more weight than local means.
 
     Every level splits every band in four (section 3.2), so that `levels` of them give the mean of squares of 2^levels
     pixels a side, and 4^levels - 1 bands of details. The transform is orthonormal and the sum is divided by the number
@@ -36,7 +36,7 @@ class Wavelet(nn.Module):
         self.high = high
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Two (B, C, H, W) images in [0, 1] -> a scalar; sides that 2^levels does not divide are continued by zeros."""
+        """Two (B, C, H, W) images in [0, 1] -> a scalar; padded with zeros to multiples of 2^levels."""
         cell = 2**self.levels
         difference = F.pad(sr - hr, (0, -sr.shape[3] % cell, 0, -sr.shape[2] % cell))
         for _ in range(self.levels):

@@ -18,17 +18,17 @@ FEATURES = ("sr_features", "hr_features")
 class WeightedSum(nn.Module):
     """Weighted sum of terms; each takes what its `forward` names: `sr`, `hr`, `lr`, `key`, ...
 
-    A term whose `forward` names `sr_features` and `hr_features` says in its attribute `layers` which layers of the
-    feature network it looks at, and gets them as layer -> activation. One pass over SR, with gradient, and one over
-    HR, without, serve all such terms. A term with a method `load` has it called here, so that weights which cannot be
-    had are missed before training.
+    A term whose `forward` names `sr_features` and `hr_features` names in its attribute `layers` the layers of the
+    feature network that it uses, and gets them as layer -> activation. One pass over SR, with gradient, and one over
+    HR, without, serve all such terms. The method `load` of a term is called here, so that missing weights are noticed
+    before training.
 
     Args:
         terms: name -> {"weight": number, "term": module returning a scalar}. A term of weight 0 is never called or
-            loaded, nor is a feature network that only such terms look at.
-        feature_network: what the terms that look at features share.
-        adversarial: the adversarial part of a game, for the training module that plays it. It is kept here unread and
-            unregistered: a discriminator is no part of a loss's own state.
+            loaded, nor is a feature network that only such terms use.
+        feature_network: shared by all terms that use features.
+        adversarial: the adversarial part, for the training. It is stored but not registered: the discriminator is not
+            part of a loss's state.
 
     Raises:
         UserError: there is nothing to train for, a term is not made of a weight and a module, or a term needs a
@@ -59,7 +59,7 @@ class WeightedSum(nn.Module):
             for name, accepted in parameters.items()
         }
         self.layers = self._layers()
-        # One that nobody looks at is left out, so that its weights are never read.
+        # An unused one is left out, so that its weights are never read.
         self.feature_network = feature_network if self.layers else None
         self._load(feature_network)
 
@@ -68,7 +68,7 @@ class WeightedSum(nn.Module):
         return [term for term, accepted in self.accepts.items() if name in accepted]
 
     def _layers(self) -> list[str]:
-        """Join the layers that all terms look at."""
+        """The layers that any term uses."""
         looking = [name for name, needs in self.needs.items() if set(FEATURES) & set(needs)]
         return sorted({layer for name in looking for layer in self.terms[name].layers})  # type: ignore[union-attr]
 
@@ -77,7 +77,7 @@ class WeightedSum(nn.Module):
             if feature_network is None:
                 names = [name for name, needs in self.needs.items() if set(FEATURES) & set(needs)]
                 raise UserError(
-                    f"The loss term {names[0]} looks at features, but loss.feature_network is not given: write "
+                    f"The loss term {names[0]} uses features, but loss.feature_network is not given: write "
                     "feature_network: ${feature_network} into the loss."
                 )
             feature_network.check(self.layers)

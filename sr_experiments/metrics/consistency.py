@@ -1,4 +1,4 @@
-"""Whether what a network made shrinks to what it was given."""
+"""LR consistency: whether SR, degraded again, equals LR."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from sr_experiments.errors import UserError
 from sr_experiments.metrics.psnr import psnr
 from sr_experiments.pixels.eightbit import working_dtype
 
-# Images that are alike to the last level would have an infinite PSNR, and no mean.
+# Identical images have an infinite PSNR, and no finite mean.
 LARGEST = 100.0
 
 
 class LRPSNR(nn.Module):
     """PSNR between the degraded SR image and LR, in RGB, at most 100 dB.
 
-    It speaks of the network only where LR was made by the degradation of the run, not stored beside HR by another.
+    It is meaningful only where LR was made by the run's own degradation, not where another LR is stored beside HR.
     """
 
     def forward(self, degraded: Tensor, lr: Tensor) -> Tensor:

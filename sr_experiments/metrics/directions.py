@@ -1,4 +1,4 @@
-"""Which way is better, for every score that this project knows by name."""
+"""Whether higher or lower is better, for every score of this project."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ HIGHER_IS_BETTER = {
 
 
 def higher_is_better(name: str, own: Mapping[str, bool] | None = None) -> bool | None:
-    """Whether more of a score is better; None for a score that is not known.
+    """Whether a higher score is better; None for an unknown score.
 
     Args:
         name: of a score, also as it is logged: `val/Set5/psnr`, `test/Set5/bicubic_psnr`.
-        own: what scores that are not of this project say of themselves, by name.
+        own: name -> whether higher is better, for scores from outside this project.
     """
     plain = name.rpartition("/")[2].removeprefix("bicubic_")
     return HIGHER_IS_BETTER.get(plain, (own or {}).get(plain))
 
 
 def own_directions(results: Mapping[str, Any]) -> dict[str, bool]:
-    """What the scores of a run say of themselves in its results, under `higher_is_better`."""
+    """The directions that the results of a run hold under `higher_is_better`."""
     said = results.get("higher_is_better")
     return (
         {str(name): value for name, value in said.items() if isinstance(value, bool)} if isinstance(said, dict) else {}

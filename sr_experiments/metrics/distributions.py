@@ -1,4 +1,4 @@
-"""Whether the patches of a set look as those of the originals do, as a whole: FID and KID, which no image has alone."""
+"""FID and KID: the distance between the patches of all SR images of a set and those of all HR images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sr_experiments.models.weights import read_checkpoint
 # Source of features -> those of the patches of an SR image and of its HR image, (patches, features) each.
 Features = Mapping[Hashable, tuple[Tensor, Tensor]]
 
-# InceptionV3 sees this many patches at a time.
+# Patches per forward pass of InceptionV3.
 BATCH = 32
 
 
@@ -35,7 +35,7 @@ class PatchDistribution(nn.Module):
         weights: `released` (torch-fidelity's, downloaded once), or a file of them.
         patch: pixels a side.
         setting: the config key of this part, for messages.
-        network: takes the place of InceptionV3: (B, 3, patch, patch) uint8 -> (B, features); parts of one `setting`
+        network: used in place of InceptionV3: (B, 3, patch, patch) uint8 -> (B, features); parts of one `setting`
             have the same.
 
     Attributes:
@@ -61,7 +61,7 @@ class PatchDistribution(nn.Module):
         self.patch = patch
         self.setting = setting
         self.network = network
-        # The same in every process, which put their features together by it.
+        # The same in every process, since features are gathered by this name.
         self.source: Hashable = (self.weights if network is None else f"network of {setting}", patch)
 
     def load(self) -> None:
@@ -74,7 +74,7 @@ class PatchDistribution(nn.Module):
             self.network = inception(self.weights, f"{self.setting}.weights")
 
     def patch_features(self, image: Tensor) -> Tensor:
-        """Features of the patches of one image, (1, 3, H, W) in [0, 1] -> (patches, features), float64 on the CPU.
+        """Patch features of an image, (1, 3, H, W) in [0, 1] -> (patches, features), float64 on the CPU.
 
         Raises:
             UserError: the image is smaller than a patch.
@@ -136,7 +136,7 @@ class KID(PatchDistribution):
             distance = KernelInceptionDistance(network, subsets=draws, subset_size=size, sync_on_compute=False)
         distance.update(hr, real=True)
         distance.update(sr, real=False)
-        # The same patches are drawn every time, and the run's random numbers stay as they are.
+        # The same patches are drawn every time, without changing the run's random numbers.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return float(distance.compute()[0])
@@ -149,7 +149,7 @@ class PatchFeatures:
         self.images: dict[int, Features] = {}
 
     def add(self, index: int, features: Features) -> None:
-        """Keep what was taken of one image; of an image that is seen twice, once."""
+        """Keep the features of one image; an image that is seen twice counts once."""
         self.images[index] = features
 
     def gathered(self) -> Features:
@@ -186,7 +186,7 @@ _LOADED: WeakValueDictionary[str, nn.Module] = WeakValueDictionary()
 
 
 def inception(weights: str, setting: str) -> nn.Module:
-    """InceptionV3 of the original FID, one for all parts that look through it.
+    """InceptionV3 of the original FID, shared by all scores that use it.
 
     Raises:
         UserError: torch-fidelity is not installed, or the weights cannot be had; `setting` is the config key of them.
@@ -204,9 +204,11 @@ def inception(weights: str, setting: str) -> nn.Module:
             raise UserError(
                 f"{setting}={weights} is not there: it takes released, or a file of torch-fidelity's weights."
             )
-        read_checkpoint(file)  # the library would run code that a file brings with it; this refuses such a file
+        read_checkpoint(file)  # the library would run code stored in the file; this refuses such a file
     try:
-        with torch.random.fork_rng(devices=[]):  # what is drawn is replaced, and must not shift the run's numbers
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # the random weights are replaced, and drawing them must not change the run's random numbers
             network = NoTrainInceptionV3("inception-v3-compat", ["2048"], None if file is None else str(file))
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
@@ -218,14 +220,14 @@ def inception(weights: str, setting: str) -> nn.Module:
 
 
 class _AsTheyAre(nn.Module):
-    """Hands features to torchmetrics where it expects a network."""
+    """Passes features to torchmetrics, which expects a network."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
         self.num_features = num_features
 
     def forward(self, features: Tensor) -> Tensor:
-        """Give what is given."""
+        """Return the input."""
         return features
 
 

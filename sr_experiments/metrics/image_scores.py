@@ -1,4 +1,4 @@
-"""Scores per image that stay exact however many processes share the images."""
+"""Scores per image, exact for any number of processes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sr_experiments.errors import UserError
 class ImageScores(Metric):
     """Collects the scores of a known number of images, each under its index, over all processes.
 
-    A distributed sampler that deals out images evenly repeats some, so a mean over what the processes saw is biased.
-    Here every image has its own place, processes add up their places, and an image that was seen twice counts once.
-    Places are tensors of a fixed size, so processes that saw different numbers of images, or none, agree.
+    A distributed sampler gives every process equally many images by repeating some, which biases a mean. Here every
+    image has its own entry, the entries of all processes are added up, and an image that was seen twice counts once.
+    The states have a fixed size, so processes may have seen different numbers of images, or none.
 
     Args:
         n_images: how many images there are.

@@ -20,7 +20,7 @@ def luma(rgb: Tensor) -> Tensor:
 
 
 def full_range_luma(rgb: Tensor) -> Tensor:
-    """BT.601 luma of full range: what image programs call the gray of a colour.
+    """BT.601 luma of full range: the gray value of a colour in image programs.
 
     Args:
         rgb: (..., 3, H, W) on the scale 0..255, floating point.

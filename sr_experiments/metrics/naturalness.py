@@ -1,4 +1,4 @@
-"""NIQE: how far an image is from what natural photographs look like, without an original."""
+"""NIQE: how far the statistics of an image are from those of natural photographs; it needs no original."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sr_experiments.metrics.luma import full_range_luma
 from sr_experiments.models.weights import read_checkpoint
 from sr_experiments.pixels.eightbit import round_to_8bit, working_dtype
 
-# What the mean and the covariance of natural photographs are called: by deepinv, by the authors, by BasicSR.
+# Names of the mean and the covariance in the files of deepinv, of the authors, and of BasicSR.
 NAMES = (("mu", "cov"), ("mu_prisparam", "cov_prisparam"), ("mu_pris_param", "cov_pris_param"))
 
 # Two scales of 18 numbers.
@@ -26,7 +26,7 @@ NUMBERS = 36
 class NIQE(nn.Module):
     """Natural image quality evaluator (Mittal et al., IEEE SPL 20(3), 2013) as the library deepinv computes it.
 
-    Taken of the gray image in whole numbers, as the authors' code does, less a border, as the PIRM challenge on SR did.
+    Measured on the gray image in whole numbers, as in the authors' code, without its border, as in the PIRM challenge.
 
     Args:
         weights: the model of natural photographs: `released` (deepinv's copy of the authors', downloaded once), or a
@@ -97,10 +97,10 @@ class NIQE(nn.Module):
 
 
 def read_model(file: Path, setting: str) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of the numbers of natural photographs, (36,) and (36, 36) in float64.
+    """Read mean and covariance of natural photographs' features, (36,) and (36, 36) in float64.
 
     Raises:
-        UserError: the file is not there or holds something else; `setting` is the config key that named it.
+        UserError: the file does not exist or holds something else; `setting` is its config key.
     """
     if not file.is_file():
         raise UserError(f"{setting}={file} is not there: it takes released, niqe_weights.pt or modelparameters.mat.")
@@ -110,7 +110,7 @@ def read_model(file: Path, setting: str) -> tuple[Tensor, Tensor]:
 
         try:
             content = loadmat(file)
-        except Exception as error:  # a damaged file fails anywhere in the reader, in any way
+        except Exception as error:  # readers raise exceptions of every kind on damaged files
             raise UserError(f"{setting}={file} is no MATLAB file that can be read: {error}") from error
     else:
         content = read_checkpoint(file)

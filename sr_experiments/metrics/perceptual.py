@@ -17,7 +17,7 @@ class FeatureDistance(nn.Module):
     """Squared difference of unit-length features, summed over channels, averaged over positions and layers.
 
     This is the uncalibrated distance of Zhang et al. (CVPR 2018): LPIPS before weights were fitted to people's answers.
-    The default layers are none that a loss of this project trains on.
+    The default layers are used by no loss of this project.
 
     Args:
         layers: of the classifier.
@@ -54,7 +54,7 @@ class FeatureDistance(nn.Module):
         self.network.check(self.layers)
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
-        """What is compared of (B, 3, H, W) in [0, 1]: layer -> activations of unit length."""
+        """Layer -> activations, of unit length, of (B, 3, H, W) in [0, 1]."""
         return {name: unit_length(features) for name, features in self.network(image, self.layers).items()}
 
     def compare(self, sr_features: Mapping[str, Tensor], hr_features: Mapping[str, Tensor]) -> Tensor:

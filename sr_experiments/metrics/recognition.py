@@ -1,4 +1,4 @@
-"""Whether a classifier recognises what is on the enlarged image: Sajjadi et al. (EnhanceNet), ICCV 2017, section 5."""
+"""Whether a classifier recognises the enlarged image: Sajjadi et al. (EnhanceNet), ICCV 2017, section 5."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Recognition(nn.Module):
     The paper shrinks 224x224 crops of ImageNet's validation images to 56x56 and enlarges them again. Images of another
     size are shrunk and cropped as torchvision does for this classifier.
 
-    A network that was trained to look alike to a classifier does well with that classifier for this reason alone, so
-    one of the same family (`vgg16` and `vgg19`) is refused.
+    A network that was trained with features of a classifier does well with that classifier for this reason alone, so a
+    classifier of the same family (`vgg16` and `vgg19`) is refused.
 
     Args:
         labels: a text file with a line `NAME CLASS` for every image, as the lists of ImageNet's validation set have:
@@ -38,11 +38,11 @@ class Recognition(nn.Module):
         weights: `imagenet`, or a file in torchvision's layout with the classifier's head.
         run: the run folder or checkpoint that is scored, in whose config the loss is looked up; None in a training,
             which knows its loss.
-        allow_same_backbone: whether the loss may have looked at a classifier of the same family.
+        allow_same_backbone: whether the loss may have used a classifier of the same family.
         setting: the config key of this part, for messages.
 
     Raises:
-        UserError: the labels cannot be read, an option is unknown or out of range, or the loss of `run` looked at a
+        UserError: the labels cannot be read, an option is unknown or out of range, or the loss of `run` used a
             classifier of the same family; by `load`: weights cannot be had.
     """
 
@@ -78,7 +78,7 @@ class Recognition(nn.Module):
             self.check_backbones(backbones_of_run(Path(run)))
 
     def check_backbones(self, backbones: Collection[str]) -> None:
-        """Hear which classifiers a loss looked at.
+        """Check the classifiers whose features the loss used.
 
         Raises:
             UserError: one of them is of the same family.
@@ -103,13 +103,15 @@ class Recognition(nn.Module):
             state = imagenet_state(self.architecture, key)
         else:
             state = file_state(self.weights, self.architecture, key)
-        with torch.random.fork_rng(devices=[]):  # what is drawn is replaced, and must not shift the run's numbers
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # the random weights are replaced, and drawing them must not change the run's random numbers
             network = torchvision.models.get_model(self.architecture, weights=None)
         load_weights(network, state, self.weights)
         self.network = network.eval().requires_grad_(False)
 
     def forward(self, sr: Tensor, name: str) -> Tensor:
-        """Look at one image, (1, 3, H, W) in [0, 1].
+        """Score one image, (1, 3, H, W) in [0, 1].
 
         Raises:
             UserError: its class is not known.
@@ -123,7 +125,7 @@ class Recognition(nn.Module):
         return (best == self.labels[name]).any().float()
 
     def prepared(self, image: Tensor) -> Tensor:
-        """What the classifier is shown."""
+        """The classifier's input."""
         side = self.prepare.crop_size[0]
         if image.shape[-2:] != (side, side):
             return self.prepare(image)
@@ -156,13 +158,13 @@ def family(architecture: str) -> str:
 
 
 def backbones_of_loss(loss: nn.Module | None) -> set[str]:
-    """Names of the classifiers that a loss looks at."""
+    """Names of the classifiers whose features a loss uses."""
     modules = [] if loss is None else loss.modules()
     return {module.architecture for module in modules if isinstance(module, FeatureNetwork)}
 
 
 def backbones_of_run(run: Path) -> set[str]:
-    """Names of the classifiers that the loss of a finished run looked at, as its config says.
+    """Names of the classifiers whose features the loss of a finished run used, according to its config.
 
     Raises:
         UserError: the run's config is not there or cannot be read.

@@ -1,4 +1,4 @@
-"""The scores beside PSNR and SSIM: which are taken when, of what, and what happens where one cannot be had."""
+"""The scores beside PSNR and SSIM: which are computed in validations and in the test, and on which inputs."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from sr_experiments.pixels.eightbit import round_to_8bit, working_dtype
 
 log = logging.getLogger(__name__)
 
-# Names that an evaluation gives itself.
+# Names that the evaluation itself uses.
 TAKEN = (*Protocol.metrics, "similarity", "bicubic", "images", "unavailable", "coverage")
 
-# A machine without a network must not wait for weights until its own patience ends, which may take minutes.
+# Without a network the system's own timeout may take minutes.
 PATIENCE_SECONDS = 20.0
 
 Perceptual = Literal["auto", "required", "off", False]
 
 
 class Pair:
-    """One enlarged image and what it is scored against; each attribute is made when a score first asks for it.
+    """One enlarged image and what it is scored against; each attribute is computed when a score first uses it.
 
     Attributes:
         sr: the enlarged image as it would be saved and read again, (1, 3, H, W) in [0, 1].
@@ -77,17 +77,17 @@ INPUTS = ("sr", "hr", "lr", "name", "sr_plane", "hr_plane", "degraded")
 class Scores:
     """Scores of an image, chosen by name from parts that are modules.
 
-    A part takes what its `forward` names, see `Pair`, and returns one number. What else it may have:
+    A part gets the attributes of `Pair` that its `forward` names, and returns one number. What else it may have:
 
     - `features(image)`, a dict of tensors, and `compare(sr_features, hr_features)` instead of `forward`: the features
       of every HR image are taken once and kept.
     - `patch_features(image)`, `of_set(sr_features, hr_features)` and `source` instead of `forward`, where it is a
       number of a set: it is given the features of the patches of all images. Parts of one source share them.
-    - `load()`, where it needs weights: if they cannot be had, its scores are None, and that is said once.
-    - `check_backbones(backbones)`: is told the classifiers that the loss of the training looks at.
+    - `load()`, where it needs weights: if they cannot be loaded, its scores are None, with one message.
+    - `check_backbones(backbones)`: gets the names of the classifiers whose features the training's loss uses.
     - `higher_is_better`, unless its name is among those of `directions`.
 
-    A part that raises a `UserError` cannot score this image, whose score is None; that is said once, too.
+    Where a part raises a `UserError`, the score of this image is None, with one message.
 
     Args:
         parts: name -> module.
@@ -95,8 +95,8 @@ class Scores:
         test: the names of those that are taken in the test.
         perceptual: `auto` takes scores that need weights where these can be had, `required` refuses to start without
             them, `off` leaves such scores out.
-        cache_megabytes: how much memory the features of HR images may take in all; those of images beyond it are taken
-            anew every time. They are kept where they were made, on the GPU if there is one.
+        cache_megabytes: memory for the features of HR images; beyond it features are computed anew each time. They
+            stay on the device on which they were computed.
 
     Attributes:
         higher_is_better: name -> whether more of a score is better.
@@ -142,7 +142,7 @@ class Scores:
 
     @property
     def chosen(self) -> list[str]:
-        """The names of all scores that will be taken at some time."""
+        """The names of all scores of validations and the test."""
         return list(dict.fromkeys((*self.validation, *self.test)))
 
     def load(self, device: torch.device) -> None:
@@ -157,7 +157,7 @@ class Scores:
                     self.unavailable[name] = str(error)
 
     def check_backbones(self, backbones: Collection[str]) -> None:
-        """Tell the chosen parts which classifiers the loss of the training looks at, by torchvision's names.
+        """Pass torchvision's names of the classifiers whose features the loss uses to the chosen parts.
 
         Raises:
             UserError: a score would mean nothing after such a training.
@@ -167,11 +167,11 @@ class Scores:
             if hasattr(part, "check_backbones"):
                 part.check_backbones(backbones)
 
-    def settle(self, agree: Callable[[bool], bool] = bool) -> None:
-        """Give up scores that some process cannot have; they are named once. All processes must call this.
+    def drop_unavailable(self, agree: Callable[[bool], bool] = bool) -> None:
+        """Drop the scores that some process cannot compute, and name them once. All processes must call this.
 
         Args:
-            agree: turns what is so in this process into whether it is so in all of them.
+            agree: whether a condition that holds in this process holds in all processes.
 
         Raises:
             UserError: weights cannot be had, and `perceptual` is `required`.
@@ -185,7 +185,7 @@ class Scores:
             self._say(name, "", f"{name} is unavailable and recorded as null: {reason}")
 
     def __call__(self, names: Collection[str], pair: Pair, place: object) -> dict[str, float | None]:
-        """Score one image; None where a score is of a set.
+        """Score one image; None for a score of a whole set.
 
         Args:
             names: of the scores.
@@ -196,11 +196,11 @@ class Scores:
         return {name: None if name in absent else self._score(name, pair, place) for name in names}
 
     def over_sets(self, names: Collection[str]) -> list[str]:
-        """Those of some scores that are numbers of a set, not of an image."""
+        """The scores among `names` that are computed on a whole set, not on an image."""
         return [name for name in names if is_of_set(self.parts[name])]
 
     def patch_features(self, names: Collection[str], pair: Pair, place: object) -> Features:
-        """What scores of a set need to know of one image; see `__call__`."""
+        """The features of one image for scores of a whole set; see `__call__`."""
         found: dict[Hashable, tuple[Tensor, Tensor]] = {}
         for name in self.over_sets(names):
             part: Any = self.parts[name]
@@ -214,7 +214,7 @@ class Scores:
         return found
 
     def of_set(self, names: Collection[str], features: Features) -> dict[str, float | None]:
-        """Score a set by the features of all its images; None where that cannot be done."""
+        """Score a set by the features of all its images; None where that is not possible."""
         found: dict[str, float | None] = dict.fromkeys(self.over_sets(names))
         for name in found:
             part: Any = self.parts[name]
@@ -239,7 +239,7 @@ class Scores:
             return None
 
     def _say_of_image(self, name: str, pair: Pair, error: UserError, what: str) -> None:
-        # Sizes differ from image to image; what is said once is what remains without them.
+        # Sizes differ from image to image; without them the message is the same, and is printed once.
         kind = re.sub(r"\d+", "", str(error))
         self._say(name, kind, f"{name} of {pair.name} and of images like it is {what}: {error}")
 
@@ -250,9 +250,9 @@ class Scores:
 
 
 class FeatureCache:
-    """Keeps features until a budget of memory is used up; what came first stays.
+    """Keeps features within a memory budget; the first ones stay.
 
-    Images come round in the same order every time, so that dropping the oldest would never keep any.
+    Images come in the same order in every evaluation, so dropping the oldest entries would never give a hit.
 
     Args:
         budget: bytes.
@@ -267,7 +267,7 @@ class FeatureCache:
         self.kept: dict[object, Mapping[str, Tensor]] = {}
 
     def get(self, place: object, make: Callable[[], Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-        """The features at a place, which are made where they are not there."""
+        """Return the features at a place; compute them if they are missing."""
         if place in self.kept:
             return self.kept[place]
         made = make()
@@ -279,12 +279,12 @@ class FeatureCache:
 
 
 def is_of_set(part: nn.Module) -> bool:
-    """Whether a score is a number of a set, which no image of it has alone."""
+    """Whether a score is computed on a whole set instead of on single images."""
     return hasattr(part, "of_set")
 
 
 def needs_weights(part: nn.Module) -> bool:
-    """Whether a score cannot be taken before weights are read."""
+    """Whether a score needs weights."""
     return hasattr(part, "load")
 
 

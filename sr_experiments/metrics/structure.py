@@ -1,4 +1,4 @@
-"""Likeness of structure beyond SSIM: over several scales, and in bits of information."""
+"""MS-SSIM and VIF."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class MSSSIM(nn.Module):
 class VIF(nn.Module):
     """Visual information fidelity in the pixel domain (Sheikh and Bovik, IEEE TIP 15(2), 2006).
 
-    How much of the information that an eye could take from HR it can take from SR, at four scales.
+    The share of the visual information in HR that is preserved in SR, at four scales.
 
     Args:
-        noise: variance of the eye's own noise, on the scale 0..255.
+        noise: variance of the noise of the human visual system, on the scale 0..255.
 
     Example:
         >>> image = torch.rand(1, 64, 64, dtype=torch.float64) * 255

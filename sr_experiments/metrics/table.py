@@ -1,4 +1,4 @@
-"""The scores of a test as a person sees them in a terminal."""
+"""The scores of a test as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 from sr_experiments.metrics.directions import higher_is_better
 from sr_experiments.metrics.protocol import Protocol
 
-# How a score that is not there is printed.
+# Printed for a missing score.
 MISSING = "-"
 
 # Digits after the point; of other scores four.
@@ -24,10 +24,10 @@ LONGEST_NAME = 24
 
 
 def print_table(test: dict[str, Any], protocol: dict[str, Any], directions: Mapping[str, bool] | None = None) -> None:
-    """Print a table a set: every image, bicubic against the network, further scores of the network, and the means.
+    """Print one table per set: for every image bicubic, the network and further scores, then the means.
 
-    Columns for which the terminal is too narrow go into further tables below. A score that is not there is a dash; why
-    it could not be had is said once, under the tables.
+    Columns for which the terminal is too narrow go into further tables below. A missing score is a dash; the reason is
+    printed once, under the tables.
     """
     console = Console()
     for name, of in test.items():
@@ -72,7 +72,7 @@ def _columns(of: dict[str, Any], directions: Mapping[str, bool]) -> list[_Column
             continue
         cells = _cells(rows, score)
         if _is_number(of[score]) and set(cells) == {MISSING}:
-            cells = [""] * len(rows)  # a number of the set, which no image has
+            cells = [""] * len(rows)  # a score of the whole set
         arrow = {True: "↑", False: "↓", None: ""}[higher_is_better(score, directions)]
         baseline = _cell(score, bicubic[score]) if score in bicubic else ""
         whose = "network" if score in bicubic else ""
@@ -81,7 +81,7 @@ def _columns(of: dict[str, Any], directions: Mapping[str, bool]) -> list[_Column
 
 
 def _fitting(columns: list[_Column], of: dict[str, Any], width: int) -> list[list[_Column]]:
-    """Share columns out over as few tables as the width asks for."""
+    """Distribute columns over as few tables as the width needs."""
     names = min(max((len(image) for image in of["images"]), default=0), LONGEST_NAME)
     room = width - max(names, len("bicubic mean")) - 4
     tables: list[list[_Column]] = [[]]

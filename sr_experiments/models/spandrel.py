@@ -72,7 +72,7 @@ class Spandrel(nn.Module):
             raise UserError(
                 f"{source} makes {channels[1]} channels of {channels[0]}: only RGB and gray are understood."
             )
-        self.inner = without_chance(descriptor.model)
+        self.inner = without_randomness(descriptor.model)
         self.is_gray = channels == (1, 1)
         self.padding = descriptor.size_requirements.get_padding
         self.call = descriptor._call_fn  # spandrel's own call runs without gradients and clips
@@ -94,7 +94,7 @@ class Spandrel(nn.Module):
         return sr[..., : height * self.scale, : width * self.scale]
 
 
-def without_chance(network: nn.Module) -> nn.Module:
+def without_randomness(network: nn.Module) -> nn.Module:
     """The network with all dropout and skipping of layers off: what it draws in a training could not be repeated."""
     for module in network.modules():
         for chance in ("p", "drop_prob"):

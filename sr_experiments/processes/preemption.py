@@ -92,7 +92,7 @@ class Preemption(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Let Lightning do nothing when a signal comes but hand it on."""
         if self.is_listening:
-            trainer._signal_connector._sigterm_notifier_fn = _nothing  # type: ignore[assignment, method-assign]
+            trainer._signal_connector._sigterm_notifier_fn = _ignore  # type: ignore[assignment, method-assign]
             environment = trainer._accelerator_connector.cluster_environment
             if isinstance(environment, SLURMEnvironment):
                 environment.auto_requeue = False
@@ -162,5 +162,5 @@ def requeue() -> None:
         log.warning("The SLURM job %s could not be requeued: %s.", name, error)
 
 
-def _nothing(number: int, frame: Any) -> None:
+def _ignore(number: int, frame: Any) -> None:
     """Stands in for what Lightning would do at SIGTERM."""

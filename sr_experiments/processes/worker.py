@@ -23,7 +23,7 @@ SECONDS_BETWEEN_LOOKS = 1.0
 def main() -> int:
     """Entry point of a worker."""
     task, folder, parent = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    die_with(parent)
+    end_with_parent(parent)
     os.environ["SR_WORKER_OF"] = str(parent)
     rank, count = int(os.environ["RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     if rank > 0:
@@ -61,7 +61,7 @@ def work(task: str, folder: Path, rank: int) -> int:
     return 0
 
 
-def die_with(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
     """Never outlive the parent, whatever kills it.
 
     Linux sees to it by itself; elsewhere, and in addition, a thread looks now and then whether the parent is there.

@@ -1,1 +1,1 @@
-"""Reads run folders and draws the review page."""
+"""Reads run folders and writes the review page."""

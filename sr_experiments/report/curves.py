@@ -1,4 +1,4 @@
-"""Training curves out of the log of a run, thinned to what a screen can show."""
+"""Training curves from the log of a run, reduced to the points that a screen can show."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ POINTS = 200
 
 
 def read_curves(path: Path, notes: list[str], points: int = POINTS) -> dict[str, list[list[float]]]:
-    """Read the log, also while it is being written.
+    """Read the log; it may be read while it is written.
 
     Cells that are no finite numbers are skipped; so is a row whose step cannot be read.
 
     Args:
         path: the file; none gives no curves.
-        notes: where it is said that the file cannot be read.
+        notes: a sentence is added here if the file cannot be read.
         points: the most points a curve has.
 
     Returns:
@@ -47,7 +47,7 @@ def read_curves(path: Path, notes: list[str], points: int = POINTS) -> dict[str,
 
 
 def thin(pairs: list[tuple[int, float]], points: int) -> list[list[float]]:
-    """Average neighbours until at most `points` are left; the last one keeps its own step and value."""
+    """Average neighbours so that at most `points` are left; the last one keeps its own step and value."""
     pairs = sorted(pairs, key=lambda pair: pair[0])
     if len(pairs) > points:
         body, last = pairs[:-1], pairs[-1]
@@ -60,7 +60,7 @@ def thin(pairs: list[tuple[int, float]], points: int) -> list[list[float]]:
 
 
 def short(value: float, digits: int = 6) -> float:
-    """A number of so many significant digits, which is shorter as text."""
+    """Round to significant digits, for a shorter text."""
     return float(f"{value:.{digits}g}")
 
 

@@ -1,4 +1,4 @@
-"""Where several runs made different pictures of one photograph."""
+"""Where the SR images of several runs differ most."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of networks for people: in a terminal of any width, and as a page of Markdown."""
+"""The table of networks: in a terminal of any width, and as a page of Markdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The review page: everything that was read, as JSON inside one HTML file that needs no network."""
+"""The review page: all results as JSON inside one HTML file that works offline."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SCRIPTS = (
     "page.js",
 )
 
-# JSON has no infinity; this number is beyond what JavaScript can hold, which reads it as Infinity.
+# JSON has no infinity; JavaScript reads this number, which exceeds its largest one, as Infinity.
 INFINITE = 10**400
 
 
@@ -43,8 +43,8 @@ def build_page(runs: Sequence[Run], notes: Sequence[str], path: Path, title: str
     """Write the page, and beside it the originals and bicubic images that it shows.
 
     Args:
-        runs: what is reported.
-        notes: what could not be read, a sentence each.
+        runs: the runs to show.
+        notes: one sentence for everything that could not be read.
         path: the HTML file; images go to a folder of its name beside it.
         title: on top of the page.
         embed: whether all images go into the file itself.
@@ -102,7 +102,7 @@ def assemble(title: str, data: dict[str, Any], images: dict[str, Path]) -> str:
         ("<!--scripts-->", scripts),
         ("<!--data-->", content),
     ):
-        # The data comes last: what it holds is not looked through for marks again.
+        # The data is inserted last, so that marks inside it are not replaced.
         page = page.replace(mark, text, 1)
     return page
 
@@ -214,7 +214,7 @@ def _run(run: Run, rows: Sequence[Row], group: int, row: int, page: Path, axes: 
 def _pictures(
     runs: Sequence[Run], n_groups: int, group_of: Sequence[int], folder: Path
 ) -> tuple[list[dict[str, Any]], dict[str, Path]]:
-    """Compare the runs' images, and make the anchors that they are compared with.
+    """Compare the runs' images, and write the anchors (HR and bicubic).
 
     Returns:
         For every group: set -> image -> size, crops, number of runs compared, and which anchors there are; and the

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# So many runs decide where runs disagree; more would make a page of hundreds of runs slow to build.
+# The largest number of runs whose images are compared; more would make the page of a large sweep slow to build.
 COMPARED = 12
 
 
 def find_originals(run: Run) -> dict[str, dict[str, Path]]:
-    """Where the photographs lie that a run was tested on: set -> name -> file; sets that are not found are left out."""
+    """Find the photographs that a run was tested on: set -> name -> file; sets that are not found are left out."""
     sets = run.config.get("data", {}).get("sets")
     entries: list[tuple[str, Any]] = []
     for entry in [sets] if isinstance(sets, dict) else sets if isinstance(sets, list) else []:
@@ -55,7 +55,7 @@ def _photos(run: Run, source: Any) -> Sequence[Any]:
 
 
 def degradation_of(run: Run) -> nn.Module | None:
-    """How a run made LR from HR; None where its config does not say so in plain words."""
+    """The degradation of a run; None where its config does not say it in plain values."""
     part = run.config.get("degradation")
     if not isinstance(part, dict):
         return None
@@ -74,7 +74,7 @@ def cut_to_scale(path: Path, scale: int) -> NDArray[np.uint8]:
 
 
 def enlarge_bicubically(pixels: NDArray[np.uint8], degradation: nn.Module) -> NDArray[np.uint8]:
-    """What bicubic interpolation makes of an original's LR image."""
+    """Enlarge an original's LR image by bicubic interpolation."""
     import torch
 
     from sr_experiments.degradations import bicubic_upsample
@@ -145,7 +145,7 @@ def _compared(paths: list[Path]) -> dict[str, Any]:
         try:
             with Image.open(path, formats=("PNG",)) as image:
                 images.append(np.asarray(image.convert("L")))
-        except Exception as error:  # decoders meet damaged bytes with every kind of exception
+        except Exception as error:  # decoders raise exceptions of every kind on damaged files
             log.info("%s cannot be read: %s", path, error)
     if not images:
         return {"size": None, "crops": [], "compared": 0}

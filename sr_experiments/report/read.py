@@ -1,4 +1,4 @@
-"""Run folders, read as they lie on the disk: finished, failed, or still being written."""
+"""Reads run folders: finished, failed, or still being written."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from sr_experiments.runs.folder import RunFolder, read_yaml, run_folders
 from sr_experiments.runs.moved import todays_key
 from sr_experiments.runs.results import as_number, read_results
 
-# A run without results whose files changed less than this many seconds ago is taken to be going on.
+# A run without results whose files changed less than this many seconds ago counts as running.
 FRESH = 900
 
-# Overrides that say where and how a run was made, not what it is.
+# Overrides that say where and how a run was made, not what was trained.
 NOT_IDENTITY = re.compile(r"(seed|resume|hydra|paths|logger)([./@]|$)")
 
 
@@ -30,17 +30,17 @@ class Run:
         folder: the run folder, absolute.
         label: its path below the folder that was asked for.
         status: finished, failed, interrupted, running or unfinished.
-        error: why it failed, where it says so.
+        error: why it failed, if that is recorded.
         config: the composed config, plain, with its interpolations as they were written.
-        overrides: what the command line said, without the keys that belong to Hydra or to resuming.
-        choices: the options that were chosen from the config groups, where they are recorded.
-        command: what reproduces the run, and `cwd` where it was given.
+        overrides: of the command line, without those of Hydra and of resuming.
+        choices: the options chosen from the config groups, if they are recorded.
+        command: the command that reproduces the run, and its folder `cwd`.
         results: what `results.json` holds; empty where there is none.
         tests: set -> metric -> mean; of the last validation where there is no test yet.
         are_final: whether `tests` comes from the test.
         curves: logged value -> [steps, values].
         images: set -> names of the images that are there.
-        notes: what was wrong with its files.
+        notes: what could not be read of its files.
     """
 
     folder: Path
@@ -75,7 +75,7 @@ class Run:
 
     @property
     def seed(self) -> Any:
-        """The seed, which sets runs of one row apart."""
+        """The seed; runs of one row differ in it alone."""
         return self.config.get("seed")
 
     @property
@@ -85,7 +85,7 @@ class Run:
         return self.results.get("steps", max(logged, default=None))
 
     def image(self, of: str, name: str) -> Path:
-        """Where an image of a set lies."""
+        """The file of an image of a set."""
         return RunFolder(self.folder).images / of / f"{name}.png"
 
 
@@ -241,7 +241,7 @@ def _test_means(results: dict[str, Any]) -> dict[str, dict[str, float | None]]:
 
 
 def _validation_means(curves: dict[str, list[list[float]]]) -> dict[str, dict[str, float | None]]:
-    """What the last validation found, set by set: `val/SET/METRIC`, where SET may have slashes in it."""
+    """The means of the last validation, set by set: `val/SET/METRIC`, where SET may have slashes in it."""
     means: dict[str, dict[str, float | None]] = {}
     for name, (_, values) in curves.items():
         kind, _, rest = name.partition("/")
@@ -252,7 +252,7 @@ def _validation_means(curves: dict[str, list[list[float]]]) -> dict[str, dict[st
 
 
 def _images(root: Path, sets: Iterable[str]) -> dict[str, list[str]]:
-    """The images of sets that have numbers, and of other folders beside theirs; a set's name may have slashes."""
+    """The images of sets that have numbers, and of the other folders of images; a set's name may have slashes."""
     others = [path.name for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
     known = set(sets)
     found: dict[str, list[str]] = {}

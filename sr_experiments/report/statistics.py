@@ -1,4 +1,4 @@
-"""How sure a difference between two runs is, given the images that it was measured on."""
+"""Confidence intervals of differences between runs, from the images of a set."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ def paired_differences(
 ) -> list[Interval | None]:
     """Compare every row with one of them, image by image: the percentile bootstrap of the mean difference.
 
-    The images are the sample: the interval says what other images of the kind might have shown, nothing about other
-    seeds.
+    The images are the sample: the interval covers the choice of images, not the choice of seeds.
 
     Args:
         values: (rows, images); nan where a row lacks an image, which is then left out of that comparison.

@@ -1,4 +1,4 @@
-"""The leaderboard: which runs may be ranked together, what sets them apart, and their seeds averaged."""
+"""The leaderboard: which runs may be ranked together, in which keys they differ, and their means over seeds."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from sr_experiments.report.read import Run, flat, is_identity
 from sr_experiments.report.statistics import paired_differences
 from sr_experiments.runs.results import as_number
 
-# Keys about how a run went rather than what it is: they come last, and name a row only where nothing else does.
+# Keys about how a run was made rather than what was trained: they come last in the name of a row.
 TECHNICAL = re.compile(r"trainer(?!\.max_steps)|callbacks|debug|data\.(num_workers|cache)|compile|channels_last")
 
 # Keys of a set's results that are no mean of a metric.
 NOT_METRICS = ("images", "bicubic")
 
-# The metric whose best row the others are compared with.
+# The metric by which the best row is chosen for comparisons.
 LEADING = "psnr"
 
 
 @dataclass
 class Row:
-    """Runs that differ in nothing but their seed.
+    """Runs that differ in their seed alone.
 
     Attributes:
-        name: what sets it apart, as `key=value, ...`.
-        group: the place of its group in the list of groups.
-        runs: places of its runs in the list of runs.
+        name: the keys in which it differs from other rows, as `key=value, ...`.
+        group: index of its group in the list of groups.
+        runs: indices of its runs in the list of runs.
         values: column -> value.
         sets: set -> its numbers; see `set_numbers`.
     """
@@ -69,8 +69,8 @@ class Group:
 def differing_keys(runs: Sequence[Run]) -> list[str]:
     """Keys that command lines set and that do not have one value in all runs; the seed is none of them.
 
-    Where overrides are the same but configs differ (because the shipped ones changed, say), keys of the config that
-    set runs apart are added.
+    Where overrides are the same but configs differ (because the shipped ones changed, say), the keys of the config in
+    which runs differ are added.
     """
     flats = [flat(run.config) for run in runs]
     keys = dict.fromkeys(key for run in runs for key in run.overrides if is_identity(key))
@@ -108,10 +108,10 @@ def row_key(run: Run) -> str:
 
 
 def make_groups(runs: Sequence[Run]) -> tuple[list[Group], list[int]]:
-    """Set runs of different scale or protocol apart.
+    """Group runs by scale and protocol.
 
     Returns:
-        The groups, the one with most runs first, and the place of each run's group.
+        The groups, the largest first, and the index of each run's group.
     """
     keys = [json.dumps([run.scale, run.protocol], sort_keys=True, default=str) for run in runs]
     order = [key for key, _ in Counter(keys).most_common()]
@@ -120,7 +120,7 @@ def make_groups(runs: Sequence[Run]) -> tuple[list[Group], list[int]]:
 
 
 def make_rows(runs: Sequence[Run], columns: Sequence[str], group_of: Sequence[int]) -> list[Row]:
-    """Put the seeds of one config into one row, and name the rows."""
+    """Make one row of all seeds of a config, and name the rows."""
     together: dict[tuple[int, str], list[int]] = {}
     for place, run in enumerate(runs):
         together.setdefault((group_of[place], row_key(run)), []).append(place)
@@ -149,9 +149,9 @@ def values_of(run: Run, columns: Sequence[str]) -> dict[str, Any]:
 
 
 def telling_columns(tables: Sequence[dict[str, Any]], columns: Sequence[str]) -> list[str]:
-    """Few columns that set all rows apart which any columns can: names stay short.
+    """As few columns as distinguish all rows, so that names stay short.
 
-    Greedy: the column that tells most rows apart comes first; among equals an option of a group, as in `loss=l1`.
+    Greedy: the column that distinguishes most rows comes first; among equals an option of a group, as in `loss=l1`.
     """
     chosen: list[str] = []
 

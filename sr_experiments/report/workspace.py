@@ -45,7 +45,7 @@ def save_workspace(runs: Sequence[Run], target: str, title: str) -> str:
     workspace = build_workspace(runs, target, title)
     try:
         return workspace.save().url
-    except Exception as error:  # the service process of W&B reports trouble with exceptions of many kinds
+    except Exception as error:  # the service process of W&B raises exceptions of many kinds
         reason = " ".join(str(error).split())
         raise UserError(
             f"W&B did not take the view for {target} ({reason}). Check the name, the network and `wandb login`."
@@ -53,7 +53,7 @@ def save_workspace(runs: Sequence[Run], target: str, title: str) -> str:
 
 
 def check_target(target: str) -> None:
-    """See whether a view can be made there, before time is spent.
+    """Check that a view can be made there, before the runs are read.
 
     Raises:
         UserError: `target` is not ENTITY/PROJECT, the library is missing, or there is no login that works.
@@ -77,9 +77,9 @@ def check_target(target: str) -> None:
 
 
 def build_workspace(runs: Sequence[Run], target: str, title: str) -> Workspace:
-    """Lay out the view: test scores, trade-off, what matters, curves, the game, pictures; nothing is sent.
+    """Build the view, without sending it: scores, trade-off, importance of keys, curves, discriminator, pictures.
 
-    What has nothing to show is left out: a section without panels, a panel whose values no run has.
+    Sections without panels and panels without values are left out.
 
     Raises:
         UserError: no run was logged to W&B.
@@ -118,7 +118,7 @@ def build_workspace(runs: Sequence[Run], target: str, title: str) -> Workspace:
 
 
 def wandb_id(run: Run) -> str | None:
-    """The id of a run in W&B; None where it has none, or the file is spoilt."""
+    """The id of a run in W&B; None where it has none, or the file is damaged."""
     try:
         found = RunFolder(run.folder).wandb_id.read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
@@ -140,7 +140,7 @@ def test_scores(runs: Sequence[Run], own: Mapping[str, bool]) -> list[str]:
 
 
 def config_keys(runs: Sequence[Run]) -> list[str]:
-    """Where W&B's config holds what sets the runs apart: dotted keys, `choices.GROUP` for options, `seed`."""
+    """The keys of W&B's config in which runs differ: dotted keys, `choices.GROUP` for options, `seed`."""
     groups = {group for run in runs for group in run.choices}
     known = {key for run in runs for key in flat(run.config)}
     found = [

@@ -1,1 +1,1 @@
-"""Sweeps: many jobs from one command, that can be shared, interrupted, taken up again and extended."""
+"""Sweeps: many jobs from one command, which can be shared, interrupted, resumed and extended."""

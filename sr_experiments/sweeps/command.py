@@ -1,4 +1,4 @@
-"""What a sweep's command line and config say: the axes, and the overrides that all jobs share."""
+"""A sweep as the command line and the config describe it: its axes, and the overrides of all jobs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from sr_experiments.errors import UserError
 
 GRID = "sweep.grid."
 
-# Overrides that say how to go about a sweep, not what is trained.
+# Overrides that say how a sweep is run, not what is trained.
 ABOUT_THE_COMMAND = ("resume", "dry_run")
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One key of a sweep with what it may be.
+    """One key of a sweep with its values.
 
     Attributes:
-        name: what it is called in tables and folders.
+        name: its name in tables and folders.
         override: the override with all its values, as Hydra parsed it.
     """
 
@@ -55,10 +55,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Command:
-    """A sweep as it was asked for.
+    """A sweep as it was requested.
 
     Attributes:
-        name: the preset, `sweep=NAME`; None for axes from the command line alone.
+        name: the preset, `sweep=NAME`; None: all axes come from the command line.
         fixed: overrides that every job gets.
         axes: what differs between the jobs, the slowest first.
     """
@@ -68,7 +68,7 @@ class Command:
     axes: tuple[Axis, ...]
 
     def key(self) -> str:
-        """A digest of what makes two commands the same sweep: all but the values of the axes."""
+        """A digest of everything but the values of the axes: two commands with the same key are the same sweep."""
         base = sorted(word for word in self.fixed if not word.startswith("sweep."))
         return hashlib.sha256(json.dumps([base, sorted(axis.key for axis in self.axes)]).encode()).hexdigest()[:16]
 
@@ -90,7 +90,7 @@ def read_command(arguments: Sequence[str], config: DictConfig) -> Command:
         config: the composed config with its `sweep` part and `hydra.runtime.choices`.
 
     Raises:
-        UserError: an axis is empty, or a short name belongs to nothing.
+        UserError: an axis is empty, or a short name stands for no key.
     """
     keys: dict[str, str] = OmegaConf.to_container(config.sweep["keys"])  # type: ignore[assignment]
     grid: dict[str, Any] = OmegaConf.to_container(config.sweep.grid)  # type: ignore[assignment]
@@ -144,5 +144,5 @@ def as_override(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text that an override may hold whatever is in it."""
+    """A text in quotes, valid in an override whatever it contains."""
     return "'" + re.sub(r"(\\*)'", r"\1\1\\'", text) + "'"

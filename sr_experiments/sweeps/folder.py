@@ -1,4 +1,4 @@
-"""The folder of a sweep: sweep.json, which says what it is and how far it got, and the locks of its jobs."""
+"""The folder of a sweep: sweep.json with its description and progress, and the locks of its jobs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from sr_experiments.sweeps.jobs import Job, choices_of
 from sr_experiments.sweeps.ranking import rank
 from sr_experiments.sweeps.settings import Settings
 
-# What a job may come to that needs nothing more.
+# States of a job after which nothing is left to run.
 ENDED = ("finished", "pruned")
 
-# A look at a lock holds it for a moment; whoever wants to keep it waits that out.
+# Checking a lock holds it for a moment; taking it waits for longer than that.
 PATIENCE_S = 10.0
 
 
@@ -38,7 +38,7 @@ class SweepFolder:
         self.record_file = sweep_record(self.path)
 
     def read(self) -> dict[str, Any] | None:
-        """What sweep.json says; None where there is none.
+        """The content of sweep.json; None where there is none.
 
         Raises:
             UserError: the file is there and cannot be read.
@@ -56,7 +56,7 @@ class SweepFolder:
             raise UserError(f"{self.record_file} cannot be read: {error}.") from error
 
     def check_belongs(self, command: Command, resume: bool) -> None:
-        """Refuse the folder of another sweep, and one that would be begun a second time.
+        """Refuse the folder of another sweep, and one in which this sweep was already started.
 
         Raises:
             UserError: it is either.
@@ -77,7 +77,7 @@ class SweepFolder:
             )
 
     def join(self, command: Command, settings: Settings, jobs: Iterable[Job]) -> None:
-        """Write the jobs into sweep.json, beside those that other commands brought, and bring it up to date.
+        """Add the jobs to sweep.json, beside those of other commands, and update it.
 
         Raises:
             UserError: the folder has become another sweep's.
@@ -91,7 +91,7 @@ class SweepFolder:
                 "axes": {axis.name: {"key": axis.key, "values": []} for axis in command.axes},
                 "jobs": [],
             }
-            self._check_key(record, command)  # another command may have been quicker
+            self._check_key(record, command)  # another command may have been first
             record.update(metric=list(settings.metrics), direction=list(settings.directions), set=settings.set_name)
             known = {entry["identity"] for entry in record["jobs"]}
             for job in jobs:
@@ -104,7 +104,7 @@ class SweepFolder:
             self._write(record)
 
     def refresh(self) -> dict[str, Any]:
-        """Bring sweep.json up to date with the jobs' folders, and return it."""
+        """Update sweep.json from the jobs' folders, and return it."""
         with self.lock():
             record = self.read()
             assert record is not None
@@ -112,7 +112,7 @@ class SweepFolder:
             return record
 
     def entries(self, jobs: Iterable[Job]) -> list[dict[str, Any]]:
-        """What is known at this moment about these jobs."""
+        """The present state of these jobs."""
         return [{"title": job.title, "folder": job.folder, **self.state(job.folder)} for job in jobs]
 
     def _write(self, record: dict[str, Any]) -> None:
@@ -124,7 +124,7 @@ class SweepFolder:
         write_json(self.record_file, record)
 
     def state(self, name: str) -> dict[str, Any]:
-        """What a job's folder says: `status` (waiting, running, interrupted, failed, pruned, finished) and results."""
+        """The `status` of a job (waiting, running, interrupted, failed, pruned, finished) and its results."""
         folder = self.path / name
         results = read_results(folder)
         if results is None:
@@ -147,7 +147,7 @@ class SweepFolder:
         return state
 
     def lock(self) -> FileLock:
-        """What guards sweep.json."""
+        """The lock of sweep.json."""
         self.path.mkdir(parents=True, exist_ok=True)
         return FileLock(self.path / "sweep.lock")
 
@@ -157,7 +157,7 @@ def _settings_of(record: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ..
 
 
 def job_lock(folder: Path) -> FileLock:
-    """The lock of a job, which its process holds while it runs: the system lets go of it when that process dies.
+    """The lock of a job, which its process holds while it runs: the system releases it when that process dies.
 
     One process has one such object a folder, so that a sweep that runs its jobs itself may take it first.
     """
@@ -195,26 +195,26 @@ def hold(folder: Path, timeout: float = PATIENCE_S) -> Iterator[bool]:
 
 
 def find_sweep(root: Path, command: Command) -> Path | None:
-    """The newest folder below `root` of the sweep that a command means."""
+    """The newest folder below `root` of the same sweep as this command."""
     found = []
     for file in root.glob(f"**/{sweep_record(root).name}"):
         try:
             record = SweepFolder(file.parent).read() or {}
         except UserError:
-            continue  # a broken record belongs to no sweep that could go on
+            continue  # a sweep whose sweep.json is unreadable cannot be resumed
         if record.get("key") == command.key():
             found.append(file.parent)
     return max(found, key=lambda folder: sweep_record(folder).stat().st_mtime) if found else None
 
 
 def choose_folder(config: DictConfig, command: Command, resume: bool, root: Path) -> tuple[SweepFolder, bool]:
-    """The folder that a sweep goes to, and whether it goes on there.
+    """The folder of a sweep, and whether the sweep is resumed there.
 
     Args:
         config: the composed config of the sweep.
-        command: what was asked for.
-        resume: whether an earlier sweep is to go on.
-        root: where earlier sweeps are looked for, if the command names no folder.
+        command: the sweep as it was requested.
+        resume: whether an earlier sweep is to be resumed.
+        root: where to look for earlier sweeps, if the command names no folder.
 
     Raises:
         UserError: the folder belongs to another sweep, or `resume` is missing.

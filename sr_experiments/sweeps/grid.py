@@ -13,7 +13,7 @@ from sr_experiments.sweeps.runner import Runner
 
 
 def run_grid(context: HydraContext, config: DictConfig, launcher: Launcher, arguments: Sequence[str]) -> None:
-    """Compose and check all jobs, say what will happen, run them, and rank them.
+    """Compose and check all jobs, print the plan, run them, and rank them.
 
     Args:
         context: Hydra's, which knows the configs.

@@ -1,4 +1,4 @@
-"""What happens around one job of a sweep, in the process that runs it, wherever a launcher started that."""
+"""What is done before and after one job of a sweep, in the process that runs it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 
 def run_in_sweep(task: Callable[[DictConfig], Any], config: DictConfig, folder: Path) -> list[float] | None:
-    """Run a job unless another command does or did; keep its results and those of the sweep right.
+    """Run a job unless another command runs or has run it; keep its results and sweep.json up to date.
 
     Args:
-        task: what a job does.
+        task: runs one training.
         config: the job's composed config.
         folder: the job's folder; the sweep's is around it.
 
@@ -47,7 +47,7 @@ def run_in_sweep(task: Callable[[DictConfig], Any], config: DictConfig, folder: 
             log.info("%s is running elsewhere.", folder.name)
             return None
         if takes:
-            # What an earlier attempt left must not be taken for the outcome of this one.
+            # Results of an earlier attempt must not be taken for the outcome of this one.
             clear_results(folder)
             try:
                 task(config)
@@ -55,7 +55,7 @@ def run_in_sweep(task: Callable[[DictConfig], Any], config: DictConfig, folder: 
             except BaseException as error:
                 if isinstance(error, Exception):
                     log_to_file(error)
-                # The sentence for people in place of what libraries wrapped around it.
+                # Our own message instead of the library's exception around it.
                 sentence = find_user_error(error)
                 if sentence is not None or read_results(folder) is None:
                     write_failure(folder, sentence or error)
@@ -90,7 +90,7 @@ def decision_file(folder: Path) -> Path:
 
 
 def _mark_pruned(folder: Path) -> None:
-    """Say in results.json that a job was stopped because others had done better."""
+    """Write into results.json that a job was stopped because others were better."""
     mark = RunFolder(folder).pruned
     results = read_results(folder)
     if mark.exists() and results is not None:
@@ -98,7 +98,7 @@ def _mark_pruned(folder: Path) -> None:
 
 
 def log_to_file(error: BaseException) -> None:
-    """Put the traceback into the job's log file, and leave the terminal to the sentence that says what was wrong."""
+    """Write the traceback into the job's log file; the terminal shows the message alone."""
     record = log.makeRecord(
         log.name, logging.ERROR, __file__, 0, "The job failed.", (), (type(error), error, error.__traceback__)
     )

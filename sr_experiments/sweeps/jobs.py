@@ -40,11 +40,11 @@ class Job:
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Its name for people."""
         return title(self.point)
 
     def launch_overrides(self, sweep_folder: Path) -> list[str]:
-        """What the launcher composes it from: it goes into its own folder, and on from what it finds there."""
+        """The overrides for the launcher: those of the job, its own run folder, and resuming from what is in it."""
         where = [f"hydra.sweep.dir={quoted(str(sweep_folder))}", f"hydra.sweep.subdir={quoted(self.folder)}"]
         return [*self.overrides, "resume=auto", *where]
 
@@ -68,7 +68,7 @@ def compose_job(context: HydraContext, config: DictConfig, command: Command, poi
         config: the composed config of the sweep.
         command: what was asked for.
         point: the value of every axis.
-        here: whether it will run with the devices that this process sees.
+        here: whether it will run on the devices of this machine.
 
     Raises:
         UserError: it cannot be composed, holds keys that nothing reads, or wants more devices than there are.
@@ -94,7 +94,7 @@ def compose_job(context: HydraContext, config: DictConfig, command: Command, poi
 def compose_jobs(
     context: HydraContext, config: DictConfig, command: Command, say: Callable[[str], None], here: bool = True
 ) -> list[Job]:
-    """Compose and check the jobs at all points; jobs with the same config become one, and that is said.
+    """Compose and check the jobs at all points; jobs with the same config become one, with a message.
 
     Raises:
         UserError: one of them cannot be; it is named.

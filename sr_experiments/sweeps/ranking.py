@@ -1,4 +1,4 @@
-"""Which jobs of a sweep did best: seeds averaged, beside bicubic, with the Pareto set where two metrics count."""
+"""The ranking of a sweep's jobs: means over seeds, the gain over bicubic, the Pareto set of several metrics."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def test_set(job: dict[str, Any], set_name: str | None) -> dict[str, Any]:
 
 
 def rank(jobs: Iterable[dict[str, Any]], settings: Settings) -> list[dict[str, Any]]:
-    """Rank what the finished jobs reached, the best first.
+    """Rank the results of the finished jobs, the best first.
 
     Args:
         jobs: as in sweep.json.
-        settings: what counts.
+        settings: by which metrics.
 
     Returns:
         A row for every point apart from its seed: `point`, `jobs` (folders), `set`; `scores` with the `mean`, `spread`
@@ -60,9 +60,11 @@ def rank(jobs: Iterable[dict[str, Any]], settings: Settings) -> list[dict[str, A
         folders = [job["folder"] for job in members]
         set_name = settings.set_name or next(iter(members[0].get("test") or {}), None)
         rows.append({"point": dict(point), "jobs": folders, "set": set_name, "scores": scores, "bicubic": bicubic})
-    rows.sort(key=lambda row: merit(row, settings), reverse=True)
+    rows.sort(key=lambda row: signed_scores(row, settings), reverse=True)
     for row in rows:
-        row["pareto"] = not any(dominates(merit(other, settings), merit(row, settings)) for other in rows)
+        row["pareto"] = not any(
+            dominates(signed_scores(other, settings), signed_scores(row, settings)) for other in rows
+        )
     return rows
 
 
@@ -87,8 +89,8 @@ def _spread(members: Sequence[dict[str, Any]], metric: str, set_name: str | None
     return {"mean": statistics.fmean(values), "spread": spread, "n": len(values)}
 
 
-def merit(row: dict[str, Any], settings: Settings) -> tuple[float, ...]:
-    """The metrics of a row so that more is better."""
+def signed_scores(row: dict[str, Any], settings: Settings) -> tuple[float, ...]:
+    """The metrics of a row, with their sign changed where lower is better."""
     return tuple(
         row["scores"][metric]["mean"] * (1 if direction == "max" else -1)
         for metric, direction in zip(settings.metrics, settings.directions, strict=True)
@@ -103,7 +105,7 @@ def dominates(one: Sequence[float], other: Sequence[float]) -> bool:
 def ranking_table(rows: Sequence[dict[str, Any]], settings: Settings) -> Table:
     """The ranking for people: axes, metrics with their spread over seeds, the gain over bicubic.
 
-    Of the metrics it shows those that rank, PSNR and SSIM, for which a terminal has room; sweep.json has them all.
+    It shows the metrics that rank, PSNR and SSIM, since a terminal has no room for more; sweep.json has all of them.
     """
     metrics = [metric for metric in rows[0]["scores"] if metric in (*settings.metrics, "psnr", "ssim")]
     axes = list(rows[0]["point"])
@@ -149,13 +151,13 @@ def _cell(value: dict[str, Any], metric: str) -> str:
 
 
 def _gain(value: float, base: float | None, metric: str) -> str:
-    """How far a value lies above that of bicubic; empty where that cannot be told, as between two infinite ones."""
+    """The difference to bicubic; empty where it is undefined, as between two infinite values."""
     gain = math.nan if base is None else value - base
     return "" if math.isnan(gain) else f"{gain:+.{_digits(metric, value)}f}"
 
 
 def _digits(metric: str, value: float) -> int:
-    """Digits after the point: enough to tell jobs apart, as papers print them."""
+    """Digits after the point, as papers print them."""
     if not math.isfinite(value) or (value == int(value) and abs(value) >= 1000):
         return 0
     return 2 if metric.endswith("psnr") or abs(value) >= 100 else 4

@@ -1,4 +1,4 @@
-"""Runs the jobs of a sweep through whatever launcher was chosen, and tells how it stands."""
+"""Runs the jobs of a sweep through the chosen launcher, and prints its progress."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from sr_experiments.sweeps.jobs import Job
 from sr_experiments.sweeps.ranking import rank, ranking_table
 from sr_experiments.sweeps.settings import Settings, read_settings
 
-# What is done about a job in a state.
+# State of a job -> what is done about it.
 ACTIONS = {"waiting": "run", "interrupted": "go on", "running": "running elsewhere", "finished": "done already"}
-# Seconds between two looks at jobs that another command is running.
+# Seconds between two checks of jobs that another command is running.
 LOOK_EVERY_S = 2.0
 
 
@@ -64,7 +64,7 @@ class Runner:
         config.hydra.sweep.dir = str(self.folder.path)
         self.tries: Counter[str] = Counter()
         self.allowed: dict[str, int] = {}
-        # A launcher that runs jobs in this process runs one at a time, so that others may take the rest meanwhile.
+        # A launcher that runs jobs in this process gets one at a time, so that other commands can take the rest.
         self.in_a_row = isinstance(launcher, BasicLauncher)
         if self.in_a_row:
             logging.getLogger(BasicLauncher.__module__).setLevel(logging.WARNING)
@@ -81,11 +81,11 @@ class Runner:
         return ACTIONS.get(status, status)
 
     def announce(self, jobs: Sequence[Job], most: int | None = None) -> None:
-        """Say what is about to happen, before it does.
+        """Print what will be done.
 
         Args:
-            jobs: the jobs that are known.
-            most: how many there may be in the end, where they are not all known.
+            jobs: the jobs known so far.
+            most: the largest number of jobs, where not all are known yet.
         """
         actions = Counter(self.action(job) for job in jobs)
         todo = sum(count for action, count in actions.items() if action in ("run", "go on", "try again"))
@@ -102,7 +102,7 @@ class Runner:
         self.say(self.estimate(todo + (max(0, most - len(jobs)) if most else 0)))
 
     def estimate(self, todo: int) -> str:
-        """How long the jobs that are left will take, from those that are done."""
+        """The time that the remaining jobs will take, estimated from the finished ones."""
         record = self.folder.read()
         seconds = [entry["seconds"] for entry in (record["jobs"] if record else []) if entry.get("seconds") is not None]
         if not todo:
@@ -121,8 +121,8 @@ class Runner:
     def run(self, jobs: Sequence[Job]) -> None:
         """Run the jobs that have no outcome yet, and wait for those that other commands are running.
 
-        A job that another command holds is looked at again until it has ended; if that command dies, this one goes on
-        with the job.
+        A job that another command runs is checked again until it has ended; if that command dies, this one resumes the
+        job.
         """
         self.folder.join(self.command, self.settings, jobs)
         if not (self.folder.path / "multirun.yaml").exists():
@@ -151,11 +151,11 @@ class Runner:
         if status in ENDED or (status == "interrupted" and tried):
             return False
         if status == "failed" and not tried and self.allowed[job.identity] > self.settings.retry:
-            return False  # another command tried it meanwhile
+            return False  # another command has tried it since
         return tried < self.allowed[job.identity]
 
     def launch(self, batch: Sequence[Job], jobs: Sequence[Job]) -> None:
-        """Hand jobs to the launcher, and go on whatever becomes of them."""
+        """Pass jobs to the launcher, and continue whether or not they succeed."""
         with ExitStack() as held:
             if self.in_a_row:
                 (job,) = batch
@@ -165,7 +165,7 @@ class Runner:
             for job in batch:
                 self.tries[job.identity] += 1
             try:
-                # What becomes of each job is in its folder.
+                # The outcome of each job is in its folder.
                 results = self.launcher.launch(
                     [job.launch_overrides(self.folder.path) for job in batch], initial_job_idx=jobs.index(batch[0])
                 )
@@ -184,7 +184,7 @@ class Runner:
                     write_failure(folder, result._return_value)
         for job in batch:
             if is_held(self.folder.path / job.folder):
-                self.tries[job.identity] -= 1  # another command was quicker
+                self.tries[job.identity] -= 1  # another command was first
         self.folder.refresh()
         left = sum(self.wants(job) for job in jobs)
         if left:
@@ -237,12 +237,12 @@ class Runner:
 
 
 def plural(word: str, count: int) -> str:
-    """A word for so many things."""
+    """A number with its noun in the singular or plural."""
     return word if count == 1 else f"{word}s"
 
 
 def duration(seconds: float) -> str:
-    """A time in words."""
+    """A duration in words."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = seconds / 60

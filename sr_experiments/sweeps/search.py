@@ -1,4 +1,4 @@
-"""A search that chooses its points by what earlier ones came to: Optuna's sampler, on intervals as well as on lists."""
+"""A search that chooses its points from the results of earlier ones: Optuna's sampler, on intervals and on lists."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sr_experiments.sweeps.settings import Settings
 if TYPE_CHECKING:
     import optuna
 
-# After so many proposals in a row that were tried before, nothing new is to be expected.
+# After so many repeated proposals in a row the search ends.
 REPETITIONS = 20
 
 
@@ -37,8 +37,8 @@ def run_search(
 ) -> None:
     """Let Optuna choose points until there are enough jobs, and rank them.
 
-    All that the sampler knows it reads from sweep.json, so that a search goes on after an interruption, and commands
-    that share a folder learn from each other's jobs.
+    The sampler's knowledge is read from sweep.json, so that an interrupted search can be resumed, and commands that
+    share a folder use each other's results.
 
     Args:
         context: Hydra's, which knows the configs.
@@ -46,7 +46,7 @@ def run_search(
         launcher: how jobs are started.
         arguments: the overrides of the command line, without Hydra's own.
         trials: jobs of the whole search.
-        at_once: jobs handed to the launcher together.
+        at_once: jobs passed to the launcher together.
         seed: decides which points are tried.
 
     Raises:
@@ -90,7 +90,7 @@ def known_jobs(runner: Runner) -> list[Job]:
 def propose(
     runner: Runner, space: Mapping[str, Any], compose: Any, jobs: Sequence[Job], count: int, seed: int
 ) -> list[Job]:
-    """New jobs at points that Optuna finds worth trying; fewer, or none, where it only repeats itself."""
+    """New jobs at points that Optuna proposes; fewer, or none, where it repeats earlier points."""
     record = runner.folder.read() or {"jobs": []}
     study = recorded_study(record["jobs"], space, runner.settings, seed + len(jobs))
     known = {job.identity: job for job in jobs}
@@ -125,12 +125,12 @@ def recorded_study(
         try:
             study.add_trial(optuna.trial.create_trial(params=found, distributions=dict(space), values=values))
         except ValueError:
-            continue  # the axes reached further when this job was chosen
+            continue  # the axes had a larger range when this job was chosen
     return study
 
 
 def distribution(axis: Axis) -> Any:
-    """What Optuna calls an axis.
+    """An axis as an Optuna distribution.
 
     Raises:
         UserError: an interval is empty, or is to be searched in powers from 0.

@@ -1,4 +1,4 @@
-"""How the jobs of a sweep are compared, and what is done about failed ones."""
+"""How the jobs of a sweep are compared, and how often failed ones are tried again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _direction(metric: str, config: DictConfig) -> str:
     """`max` or `min`: which is better of a number in the results of a run.
 
     Raises:
-        UserError: nothing says it of this one.
+        UserError: the direction is unknown.
     """
     if metric in ("seconds", "steps", "parameters"):
         return "min"

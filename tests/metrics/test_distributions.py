@@ -149,7 +149,7 @@ def test_weights_that_cannot_be_had(tmp_path: Path) -> None:
         scores = Scores({"kid": KID(tmp_path / name, setting="scores.parts.kid")}, test=["kid"], perceptual="required")
         scores.load(CPU)
         with pytest.raises(UserError, match=message):
-            scores.settle()
+            scores.drop_unavailable()
 
 
 @pytest.mark.slow

@@ -102,7 +102,7 @@ def test_lpips_is_that_of_its_package(net: str, tmp_path: Path) -> None:
     torch.save(state, tmp_path / "backbone.pth")
     scores = Scores({"lpips": LPIPS(net, tmp_path / "backbone.pth")}, test=["lpips"], perceptual="required")
     scores.load(CPU)
-    scores.settle()
+    scores.drop_unavailable()
     one = pair()
     with torch.no_grad():
         found = scores(["lpips"], one, 0)["lpips"]
@@ -170,7 +170,7 @@ def test_weights_that_cannot_be_had(tmp_path: Path, caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             scores.load(CPU)
-            scores.settle()
+            scores.drop_unavailable()
     (record,) = caplog.records
     assert "lpips is unavailable and recorded as null: scores.parts.lpips.weights=" in record.getMessage()
     row = scores(scores.test, pair(), 0)
@@ -179,7 +179,7 @@ def test_weights_that_cannot_be_had(tmp_path: Path, caplog: pytest.LogCaptureFix
     required = Scores(parts, test=["lpips"], perceptual="required")
     required.load(CPU)
     with pytest.raises(UserError, match=r"perceptual=required, but lpips is unavailable: .*absent\.pth is not there"):
-        required.settle()
+        required.drop_unavailable()
     off: Any
     for off in ("off", False):
         without = Scores(parts, validation=["lpips"], test=["lr_psnr", "lpips"], perceptual=off)
@@ -190,7 +190,7 @@ def test_what_one_process_lacks_no_process_records(caplog: pytest.LogCaptureFixt
     scores = Scores({"lpips": LPIPS("squeeze", squeeze_file(tmp_path))}, test=["lpips"])
     scores.load(CPU)
     with caplog.at_level(logging.WARNING):
-        scores.settle(lambda mine: False)
+        scores.drop_unavailable(lambda mine: False)
     assert "another process could not load its weights" in caplog.text
     assert scores(["lpips"], pair(), 0) == {"lpips": None}
 
@@ -198,7 +198,7 @@ def test_what_one_process_lacks_no_process_records(caplog: pytest.LogCaptureFixt
 def test_weights_are_read_only_of_what_is_chosen() -> None:
     scores = Scores({"lr_psnr": LRPSNR(), "moon": Unloadable()}, test=["lr_psnr"], perceptual="required")
     scores.load(CPU)
-    scores.settle()
+    scores.drop_unavailable()
     assert scores.unavailable == {}
 
 
