@@ -31,10 +31,10 @@ class RecursiveSupervision(nn.Module):
         super().__init__()
         for name, value in (("share", share), ("last_share", last_share)):
             if value is not None and not 0 <= value <= 1:
-                raise UserError(f"The {name} of the images on the way must be from 0 to 1, not {value}.")
+                raise UserError(f"The {name} of the intermediate images must be from 0 to 1, not {value}.")
         if last_share is not None and (share is None or steps is None or steps < 1):
             raise UserError(
-                f"A share of the images on the way that moves to last_share={last_share} needs a share to begin with "
+                f"A share of the intermediate images that moves to last_share={last_share} needs a share to begin with "
                 f"and steps of at least 1, not share={share} and steps={steps}: set them, or trainer.max_steps."
             )
         self.term = term

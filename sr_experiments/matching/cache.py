@@ -19,7 +19,7 @@ from sr_experiments.pixels.atomic import replacing
 
 log = logging.getLogger(__name__)
 
-PROCEDURE = "1"  # to be raised when the same inputs come to be matched in another way
+PROCEDURE = "1"  # raise it when the matching of the same inputs changes
 
 Sizes = tuple[tuple[int, int], ...]
 

@@ -213,7 +213,7 @@ def stopped_by_signals(preemption: Preemption) -> Iterator[list[int]]:
 
 
 def raise_outcome(failures: dict[int, ProcessFailure], folder: Path, preemption: Preemption, log_file: Path) -> None:
-    """Say what the failures of workers come to; those that only followed from another are not mentioned.
+    """Summarise the failures of workers; those that only followed from another are not mentioned.
 
     Raises:
         UserError: a worker said so.
