@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from sr_experiments.data.images import write_png
+from sr_experiments.pixels.below import below
 from sr_experiments.pixels.eightbit import to_pixels
 
 
@@ -32,6 +33,6 @@ class SaveImages(pl.Callback):
     ) -> None:
         """Write one image; every process writes its own."""
         name = trainer.datamodule.set_names[dataloader_idx]  # type: ignore[attr-defined]
-        path = self.folder / name / f"{outputs['name'][0]}.png"
+        path = below(self.folder, f"{name}/{outputs['name'][0]}", ".png")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_png(path, to_pixels(outputs["sr"][0]))

@@ -65,7 +65,8 @@ def _run(args: argparse.Namespace) -> int:
     path = args.output or (alone / "report.html" if alone else Path("report.html"))
     title = args.title or (alone.resolve().name if alone else f"{len(runs)} runs")
     try:
-        build_page(runs, notes, path.resolve(), title, args.embed)
+        # Not the target of a link of the page's name, which a foreign folder may hold.
+        build_page(runs, notes, path.parent.resolve() / path.name, title, args.embed)
     except OSError as error:
         raise UserError(f"The page {path} cannot be written: {error.strerror or error}.") from error
     size = path.stat().st_size / 1e6

@@ -20,6 +20,7 @@ from sr_experiments.data.photos import Photo, benchmark_set
 from sr_experiments.data.references import References
 from sr_experiments.data.sampler import StepSampler, shard
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.below import is_plain
 from sr_experiments.processes.interrupt import end_only_with_parent
 
 _SetsByName = Mapping[str, str | Sequence[Photo]]
@@ -207,6 +208,11 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
 def _find_sets(sets: Sets, root: str | Path | None, scale: int) -> dict[str, list[Photo]]:
     found: dict[str, list[Photo]] = {}
     for name, photos in _named(sets):
+        if not is_plain(name):
+            raise UserError(
+                f"data.sets has a set named {name!r}, but a set's images go to a folder of its name: name it as Set5 "
+                "or BSDS500/val, without a leading slash and without `..`."
+            )
         if isinstance(photos, str):
             if root is None:
                 raise UserError(f"data.sets names {photos!r}, but data.root, the folder it lies in, is not set.")

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from sr_experiments.metrics.directions import higher_is_better, own_directions
 from sr_experiments.pixels.atomic import replacing
+from sr_experiments.pixels.below import below
 from sr_experiments.report.curves import short
 from sr_experiments.report.pictures import compare_images, write_anchors
 from sr_experiments.report.read import Run, flat
@@ -59,7 +60,7 @@ def build_page(runs: Sequence[Run], notes: Sequence[str], path: Path, title: str
     axes: dict[str, int] = {}
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as scratch:
-        beside = Path(scratch) if embed else path.parent / f"{path.stem}_files"
+        beside = Path(scratch) if embed else below(path.parent, f"{path.stem}_files")
         pictures, anchors = _pictures(runs, len(groups), group_of, beside)
         data = {
             "title": title,

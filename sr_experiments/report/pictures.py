@@ -16,6 +16,7 @@ from PIL import Image
 from sr_experiments.app.parts import make_part
 from sr_experiments.data.images import read_image, write_png
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.below import below
 from sr_experiments.report.disagreement import find_crops
 from sr_experiments.report.read import Run, followed, resolved
 
@@ -112,17 +113,16 @@ def write_anchors(
                 if image not in found[name]:
                     continue
                 try:
+                    path = below(folder / "HR", f"{name}/{image}", ".png")
                     pixels = cut_to_scale(found[name][image], int(run.scale))
+                    write_png(path, pixels)
+                    originals.setdefault(name, {})[image] = path
+                    if degradation is not None:
+                        path = below(folder / "bicubic", f"{name}/{image}", ".png")
+                        write_png(path, enlarge_bicubically(pixels, degradation))
+                        bicubic.setdefault(name, {})[image] = path
                 except UserError as error:
                     log.info("%s", error)
-                    continue
-                path = folder / "HR" / name / f"{image}.png"
-                write_png(path, pixels)
-                originals.setdefault(name, {})[image] = path
-                if degradation is not None:
-                    path = folder / "bicubic" / name / f"{image}.png"
-                    write_png(path, enlarge_bicubically(pixels, degradation))
-                    bicubic.setdefault(name, {})[image] = path
     return originals, bicubic
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sr_experiments.errors import UserError
+from sr_experiments.pixels.below import below, is_plain
 from sr_experiments.report.curves import read_curves
 from sr_experiments.runs.folder import RunFolder, read_yaml, run_folders
 from sr_experiments.runs.moved import todays_key
@@ -85,8 +87,12 @@ class Run:
         return self.results.get("steps", max(logged, default=None))
 
     def image(self, of: str, name: str) -> Path:
-        """The file of an image of a set."""
-        return RunFolder(self.folder).images / of / f"{name}.png"
+        """The file of an image of a set.
+
+        Raises:
+            UserError: it would lie outside the run folder.
+        """
+        return below(RunFolder(self.folder).images, f"{of}/{name}", ".png")
 
 
 def find_runs(folders: Sequence[Path]) -> tuple[list[Run], list[str]]:
@@ -150,7 +156,7 @@ def read_run(folder: Path, label: str) -> Run:
         tests=means,
         are_final=bool(tests),
         curves=curves,
-        images=_images(of.images, means),
+        images=_images(of.images, means, notes),
         notes=notes,
     )
 
@@ -251,14 +257,29 @@ def _validation_means(curves: dict[str, list[list[float]]]) -> dict[str, dict[st
     return means
 
 
-def _images(root: Path, sets: Iterable[str]) -> dict[str, list[str]]:
-    """The images of sets that have numbers, and of the other folders of images; a set's name may have slashes."""
+def _images(root: Path, sets: Iterable[str], notes: list[str]) -> dict[str, list[str]]:
+    """The images of sets that have numbers, and of the other folders of images; a set's name may have slashes.
+
+    Those that lie outside the run folder, by a set's name or by a link, are left out.
+    """
     others = [path.name for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
-    known = set(sets)
+    known = {name for name in sets if is_plain(name)}
     found: dict[str, list[str]] = {}
+    outside = len(set(sets)) - len(known)
     for of in sorted(known | {name for name in others if not any(of.startswith(f"{name}/") for of in known)}):
         paths = (path.relative_to(root / of).with_suffix("") for path in (root / of).rglob("*.png"))
         names = sorted(path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts))
-        if names:
-            found[of] = names
+        inside = [name for name in names if _is_inside(root, f"{of}/{name}")]
+        outside += len(names) - len(inside)
+        if inside:
+            found[of] = inside
+    if outside:
+        notes.append(f"{outside} names of sets or images lead out of the run folder: their images are left out.")
     return found
+
+
+def _is_inside(root: Path, name: str) -> bool:
+    try:
+        return below(root, name, ".png").is_file()
+    except UserError:
+        return False

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
 from sr_experiments.errors import UserError
+from sr_experiments.pixels.below import is_plain
 from sr_experiments.runs.folder import RunFolder, sweep_record
 from sr_experiments.runs.results import read_results, with_infinite, write_json
 from sr_experiments.sweeps.command import Command
@@ -47,6 +48,7 @@ class SweepFolder:
             record = json.loads(self.record_file.read_text())
             assert isinstance(record, dict), "it is not a mapping"
             for entry in record.get("jobs", ()):
+                assert is_plain(entry["folder"]), f"it names a job's folder {entry['folder']!r}, outside the sweep"
                 if "test" in entry:
                     entry["test"] = with_infinite(entry["test"])
             return record

@@ -155,6 +155,8 @@ def test_evaluation_alone_builds_no_cache(folder: Path, tmp_path: Path) -> None:
         ({"sets": ["Three"]}, r"'Three' .* One, Two"),
         ({"sets": ["One", {"One": "Two"}]}, r"two sets named 'One'"),
         ({"sets": {"mine": []}}, r"'mine' lists no photograph"),
+        ({"sets": [{"/abs/One": "One"}]}, r"set named '/abs/One', but a set's images go to a folder of its name"),
+        ({"sets": [{"../../escape": "One"}]}, r"set named '\.\./\.\./escape'"),
     ],
 )
 def test_wrong_options_are_named(folder: Path, changes: dict[str, Any], message: str) -> None:
