@@ -94,6 +94,10 @@ def check_targets(node: Any, allowed: frozenset[str], source: str) -> None:
                 "sr_experiments, so nothing was run. If you trust that part, install the package that brings it (see "
                 "examples/own_parts), or allow it with trust=[NAME] (sr-upscale: --trust NAME)."
             )
+        if "_args_" in mapping:
+            raise UserError(
+                f"The config of {source} has _args_ at {path or 'its top'}, which it may not, so nothing was run."
+            )
 
 
 def check_config(config: DictConfig, added: Iterable[str] = ()) -> None:

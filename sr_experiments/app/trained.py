@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from sr_experiments.app.config import check_targets, shipped_targets
 from sr_experiments.errors import UserError, find_user_error
+from sr_experiments.models.bounded import bounded_building
 from sr_experiments.models.traits import traits
 from sr_experiments.models.weights import load_weights, network_state, read_checkpoint
+from sr_experiments.pixels.options import check_scale
 from sr_experiments.runs.folder import RunFolder, find_checkpoint
 from sr_experiments.runs.moved import with_todays_keys
+from sr_experiments.runs.plain import check_tree, followed
 
 if TYPE_CHECKING:
     from sr_experiments.matching import Matching
@@ -27,6 +29,10 @@ CARRIED_IF_THERE = ("matching",)
 
 # The groups whose parts a checkpoint's config may name.
 GROUPS = ("model", "upsampler", "block", "activation", "degradation", "matching", "feature_network")
+
+# What a network from a file may have at least: modules, beside 20 for each of its weights, and elements of weights,
+# beside one for each byte of the file.
+MOST_MODULES, MOST_ELEMENTS = 10_000, 10_000_000
 
 # What bare weights are scored on, which do not say what they were trained for.
 BICUBIC = {"_target_": "sr_experiments.degradations.Bicubic"}
@@ -60,9 +66,12 @@ def read_run_config(checkpoint_path: Path, checkpoint: dict[str, Any]) -> tuple[
     source = folder.config_file if folder.is_run() else checkpoint_path
     try:
         found = folder.read_config() if folder.is_run() else with_todays_keys(carried or {})
-        return portable_config(OmegaConf.create(found)), str(source)
-    except (OmegaConfBaseException, KeyError, OSError, ValueError) as error:
+        check_tree(found)
+        parts = {key: followed(found, found[key]) for key in CARRIED}
+        parts |= {key: followed(found, found[key]) for key in CARRIED_IF_THERE if found.get(key) is not None}
+    except (KeyError, OSError, ValueError, RecursionError) as error:
         raise UserError(f"The config of the run, {source}, cannot be read: {error}.") from error
+    return parts, str(source)
 
 
 @dataclass
@@ -168,20 +177,25 @@ def load_trained(path: str | Path, trust: Sequence[str] = (), scale: int | None 
     checkpoint = read_checkpoint(file)
     config, source = read_run_config(file, checkpoint)
     check_targets(config, shipped_targets(*GROUPS) | frozenset(trust), source)
+    state = network_state(checkpoint)
     try:
-        network = instantiate(config["model"])
-        if not isinstance(network, nn.Module) or not isinstance(config["scale"], int):
-            raise UserError(f"The config of {source} describes no network with a whole scale.")
-        if scale not in (None, config["scale"]):
-            if not traits(network).takes_scale:
-                raise UserError(f"scale={scale} was asked for, but {path} enlarges by {config['scale']}.")
-            for part in (config, config["model"], config["degradation"]):
-                part["scale"] = scale
+        check_scale(config["scale"])
+        if not isinstance(config["scale"], int):
+            raise UserError(f"its scale is {config['scale']}, not a whole number")
+        with bounded_building(MOST_MODULES + 20 * len(state), MOST_ELEMENTS + file.stat().st_size):
             network = instantiate(config["model"])
+            if not isinstance(network, nn.Module):
+                raise UserError("its config describes no network")
+            if scale not in (None, config["scale"]):
+                if not traits(network).takes_scale:
+                    raise UserError(f"scale={scale} was asked for, but {path} enlarges by {config['scale']}.")
+                for part in (config, config["model"], config["degradation"]):
+                    part["scale"] = scale
+                network = instantiate(config["model"])
     except Exception as error:
-        problem = find_user_error(error) or f"The network of {source} cannot be built: {error.__cause__ or error}"
-        raise UserError(str(problem)) from error
-    load_weights(network, network_state(checkpoint), file)
+        problem = find_user_error(error) or error.__cause__ or error
+        raise UserError(f"The network of {source} cannot be built: {problem}") from error
+    load_weights(network, state, file)
     step = checkpoint.get("global_step", 0)
     matching = without_folders(config.get("matching"))
     if not isinstance(matching, dict | None):

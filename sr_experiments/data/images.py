@@ -137,6 +137,8 @@ def _refuse(error: OSError) -> NoReturn:
 def _opened(path: Path) -> Iterator[Image.Image]:
     where = f"{path.name} in {path.parent.absolute()}"
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise ValueError("it is a folder, a pipe or a device")
         with Image.open(path, formats=_FORMATS) as image:
             pixels = image.width * image.height
             if Image.MAX_IMAGE_PIXELS is not None and pixels > Image.MAX_IMAGE_PIXELS:

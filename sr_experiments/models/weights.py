@@ -24,6 +24,9 @@ WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "
 # of before trainings had players.
 OF_A_TRAINING = ("recipe.player.average.module.", "recipe.player.network.", "ema.module.", "network.")
 
+# How many times larger than the file the content of an archive of weights may be.
+MOST_INFLATED = 20
+
 # What DataParallel and torch.compile put in front of every name.
 ADDED_PREFIXES = ("module.", "_orig_mod.")
 
@@ -50,6 +53,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             raise UserError(f"{path} is not a safetensors file, or it is cut off ({error}).") from error
     if path.suffix == ".npz":
         return _read_arrays(path)
+    _check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -72,7 +76,25 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
+def _check_archive(path: Path) -> None:
+    """Refuse an archive that is made to fill the memory: weights can hardly be compressed.
+
+    Raises:
+        UserError: its content is many times larger than the file.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except Exception:  # a damaged archive fails in any way; the reader says what is wrong with it
+        return
+    if size > MOST_INFLATED * path.stat().st_size + 2**20:
+        raise UserError(
+            f"{path} is not opened: {path.stat().st_size} bytes of it stand for {size} bytes, which no weights do."
+        )
+
+
 def _read_arrays(path: Path) -> dict[str, Tensor]:
+    _check_archive(path)
     try:
         with zipfile.ZipFile(path):  # what np.load takes for no archive it would try as a single array or a pickle
             archive = np.load(path, allow_pickle=False)

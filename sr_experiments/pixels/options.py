@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from sr_experiments.errors import UserError
 
+LARGEST_SCALE = 64
+
 
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     """Raise a `UserError` that lists the valid `choices` if `value` is not one of them."""
@@ -15,6 +17,8 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
 
 
 def check_scale(value: object) -> None:
-    """Raise a `UserError` if `value` is not a number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value < float("inf"):
-        raise UserError(f"scale is {value!r}; give how many times smaller LR is than HR, a number of at least 1.")
+    """Raise a `UserError` if `value` is not a number from 1 to `LARGEST_SCALE`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= LARGEST_SCALE:
+        raise UserError(
+            f"scale is {value!r}; give how many times smaller LR is than HR, a number from 1 to {LARGEST_SCALE}."
+        )

@@ -18,7 +18,8 @@ from sr_experiments.data.images import read_image, write_png
 from sr_experiments.errors import UserError
 from sr_experiments.pixels.below import below
 from sr_experiments.report.disagreement import find_crops
-from sr_experiments.report.read import Run, followed, resolved
+from sr_experiments.report.read import Run
+from sr_experiments.runs.plain import followed, resolved
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +40,7 @@ def find_originals(run: Run) -> dict[str, dict[str, Path]]:
     for name, source in entries:
         try:
             found[str(name)] = {photo.name: photo.hr for photo in _photos(run, source)}
-        except (UserError, OSError) as error:
+        except (UserError, OSError, ValueError) as error:
             log.info("%s: no originals of %s: %s", run.label, name, error)
     return found
 
@@ -62,7 +63,7 @@ def degradation_of(run: Run) -> nn.Module | None:
         return None
     try:
         return make_part(followed(run.config, part), "degradation", "a run folder")
-    except UserError as error:
+    except (UserError, ValueError) as error:
         log.info("%s: no bicubic images: %s", run.label, error)
         return None
 

@@ -15,6 +15,7 @@ from sr_experiments.pixels.below import below, is_plain
 from sr_experiments.report.curves import read_curves
 from sr_experiments.runs.folder import RunFolder, read_yaml, run_folders
 from sr_experiments.runs.moved import todays_key
+from sr_experiments.runs.plain import resolved
 from sr_experiments.runs.results import as_number, read_results
 
 # A run without results whose files changed less than this many seconds ago counts as running.
@@ -164,29 +165,6 @@ def read_run(folder: Path, label: str) -> Run:
 def is_identity(key: str) -> bool:
     """Whether a key of the config is part of what a run is: neither its seed nor where its files go."""
     return not NOT_IDENTITY.match(key)
-
-
-def resolved(config: dict[str, Any], key: str) -> Any:
-    """The value of a dotted key, plain references to other keys followed; None where there is none."""
-    for _ in range(5):
-        value: Any = config
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        reference = re.fullmatch(r"\$\{([\w.]+)\}", value) if isinstance(value, str) else None
-        if reference is None:
-            return value
-        key = reference[1]
-    return None
-
-
-def followed(config: dict[str, Any], node: Any) -> Any:
-    """A part of the config in which plain references to other keys are replaced by their values."""
-    if isinstance(node, dict):
-        return {key: followed(config, value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [followed(config, value) for value in node]
-    reference = re.fullmatch(r"\$\{([\w.]+)\}", node) if isinstance(node, str) else None
-    return resolved(config, reference[1]) if reference else node
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:

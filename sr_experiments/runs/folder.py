@@ -12,8 +12,11 @@ import yaml  # type: ignore[import-untyped]
 
 from sr_experiments.errors import UserError
 from sr_experiments.runs.moved import with_todays_keys
+from sr_experiments.runs.plain import MOST_LEVELS
 
 LAST, BEST = "last", "best"
+
+LARGEST_YAML = 1024 * 1024  # bytes; the configs of this project have some 10,000
 
 # What a run folder contains is not searched for further runs.
 NOT_SEARCHED = ("checkpoints", "images", "progress", "wandb")
@@ -136,12 +139,13 @@ def find_checkpoint(path: str | Path) -> Path:
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """YAML as OmegaConf writes it; libyaml, where PyYAML has it, reads the configs of a large sweep ten times faster.
 
-    YAML 1.1 takes 1e-3 for a text and 2024-01-01 for a date; OmegaConf takes them for a number and a text.
+    YAML 1.1 takes 1e-3 for a text and 2024-01-01 for a date; OmegaConf takes them for a number and a text. A merge key,
+    `<<`, is a text like any other: merging may double a mapping again and again.
     """
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":float"))]
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":float", ":merge"))]
     for first, resolvers in _Loader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
@@ -158,10 +162,24 @@ def read_yaml(source: Path | str) -> Any:
 
     Raises:
         OSError: the file cannot be opened.
-        ValueError: it is no YAML.
+        ValueError: it is no YAML, is larger or nested more deeply than any config, or repeats parts by aliases.
     """
+    if isinstance(source, Path) and source.stat().st_size > LARGEST_YAML:
+        raise ValueError(f"it is larger than {LARGEST_YAML // 1024} kB")
     text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
     try:
+        _check_events(text)
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
+
+
+def _check_events(text: str) -> None:
+    """Refuse what libyaml would build without bounds: it nests by recursion in C, and an alias may repeat aliases."""
+    level = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if level > MOST_LEVELS:
+            raise ValueError(f"it is nested more than {MOST_LEVELS} levels deep")
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("it repeats a part by a YAML alias, which is not allowed")

@@ -15,6 +15,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from sr_experiments.errors import Preempted
 from sr_experiments.pixels.atomic import remove_unfinished, replacing
 from sr_experiments.runs.folder import RunFolder
+from sr_experiments.runs.plain import check_tree
 
 LIBRARIES = (
     "sr-experiments",
@@ -43,9 +44,13 @@ def write_results(folder: str | Path, results: dict[str, Any]) -> Path:
 
 def read_results(folder: str | Path) -> dict[str, Any] | None:
     """What `results.json` says, infinite scores as such; None where there is none that can be read."""
+    file = RunFolder(folder).results
+    if not file.is_file():
+        return None
     try:
-        results = json.loads(RunFolder(folder).results.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        results = json.loads(file.read_text(encoding="utf-8"))
+        check_tree(results)
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(results, dict) or "status" not in results:
         return None

@@ -564,3 +564,31 @@ def test_a_part_of_ones_own_is_allowed_by_name(
     assert not (tmp_path / "code" / "imported").exists()
     assert main([*map(str, arguments), "--trust", "my_own_network.Mine"]) == 0
     assert (tmp_path / "out" / "photo.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("model.blocks", 1_000_000_000, "far more than the file holds"),
+        ("model.features", 6_000, "weights, far more than the file holds"),
+        ("scale", True, "scale is True"),
+        ("scale", 0, "scale is 0"),
+        ("scale", 100_000, "scale is 100000"),
+        ("model.features", "${oc.env:SECRET}", "no plain reference"),
+        ("degradation._args_", ["x"], "_args_ at degradation"),
+    ],
+)
+def test_what_a_config_asks_for_is_bounded(
+    own_run: Path,
+    photo: Path,
+    refused: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    value: Any,
+    message: str,
+) -> None:
+    monkeypatch.setenv("SECRET", "my-token")
+    change(own_run, key, value)
+    said = refused(photo, "--checkpoint", own_run, "-o", photo.parent / "out")
+    assert message in said
+    assert "my-token" not in said

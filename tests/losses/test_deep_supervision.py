@@ -92,7 +92,7 @@ def test_a_share_that_stays() -> None:
     ("options", "message"),
     [
         ({"share": 1.5}, "share of the intermediate images must be from 0 to 1, not 1.5"),
-        ({"share": 1.0, "last_share": -0.1, "steps": 5}, "last_share of the images"),
+        ({"share": 1.0, "last_share": -0.1, "steps": 5}, "last_share of the intermediate images"),
         ({"last_share": 0.0, "steps": 5}, "needs a share to begin with"),
         ({"share": 1.0, "last_share": 0.0, "steps": -1}, "steps of at least 1.* or trainer.max_steps"),
     ],

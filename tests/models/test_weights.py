@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import random
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from sr_experiments.errors import UserError
+from sr_experiments.models.bounded import bounded_building
 from sr_experiments.models.edsr import EDSR
 from sr_experiments.models.weights import describe_mismatch, load_weights, network_state, read_checkpoint
 from sr_experiments.upsamplers import SubPixel
@@ -172,3 +175,30 @@ def test_weights_of_another_size_are_refused_and_nothing_is_copied(tmp_path: Pat
     with pytest.raises(UserError, match=r"half\.pth does not fit EDSR: missing tail\.bias\.$"):
         load_weights(ours, partial, "half.pth")
     assert all(torch.equal(value, before[name]) for name, value in ours.state_dict().items())
+
+
+def test_an_archive_that_inflates_is_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "zeros.npz", a=np.zeros(50_000_000, np.float32))
+    torch.save({"a": torch.zeros(50_000_000)}, tmp_path / "plain.ckpt")
+    with (
+        zipfile.ZipFile(tmp_path / "plain.ckpt") as plain,
+        zipfile.ZipFile(tmp_path / "zeros.ckpt", "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for entry in plain.infolist():
+            archive.writestr(entry.filename, plain.read(entry))
+    for name in ("zeros.npz", "zeros.ckpt"):
+        assert (tmp_path / name).stat().st_size < 1_000_000
+        with pytest.raises(UserError, match="which no weights do"):
+            read_checkpoint(tmp_path / name)
+    assert read_checkpoint(tmp_path / "plain.ckpt")["a"].numel() == 50_000_000
+
+
+def test_building_is_bounded_and_leaves_no_trace() -> None:
+    with bounded_building(100, 10_000):
+        built = network()
+    assert isinstance(built, EDSR)
+    with pytest.raises(UserError, match="more than 100 modules"), bounded_building(100, 10_000):
+        nn.Sequential(*[nn.Sequential(nn.ReLU()) for _ in range(10**9)])
+    with pytest.raises(UserError, match="more than 10000 weights"), bounded_building(100, 10_000):
+        nn.Conv2d(3_000, 3_000, 3)
+    nn.Sequential(*[nn.ReLU() for _ in range(200)])

@@ -9,7 +9,8 @@ import pytest
 
 from sr_experiments.commands.report import main
 from sr_experiments.report.curves import read_curves, thin
-from sr_experiments.report.read import find_runs, resolved
+from sr_experiments.report.read import find_runs
+from sr_experiments.runs.plain import resolved
 from tests.report.folders import PROTOCOL, curve_table, picture, scores, write_run
 
 

@@ -48,8 +48,9 @@ def test_shipped_losses_bring_their_game(loss: str, tmp_path: Path) -> None:
     assert critic.game.balance == (0.9 if loss.startswith("enhancenet") else None)
     assert not any(name.startswith("recipe.loss.") for name, _ in module.named_parameters())
     assert module.loss is not None
-    total, _ = module.loss(sr=torch.rand(1, 3, 64, 64), hr=torch.rand(1, 3, 64, 64), lr=torch.rand(1, 3, 16, 16))
-    assert torch.isfinite(total)
+    values = module.loss(sr=torch.rand(1, 3, 64, 64), hr=torch.rand(1, 3, 64, 64), lr=torch.rand(1, 3, 16, 16))
+    assert set(values) == set(module.loss.weights)
+    assert all(torch.isfinite(value) for value in values.values())
 
 
 def test_parts_swap_by_one_override() -> None:
