@@ -17,15 +17,19 @@ from tests.runs.test_resume import folder_of, last_step, same
 
 RUN = [
     *TINY,
-    "trainer.max_steps=60",
-    "trainer.val_check_interval=20",
+    "trainer.max_steps=24",
+    "trainer.val_check_interval=8",
     "callbacks.checkpoints.every=1000",
     "ema_decay=0.9",
     "resume=auto",
 ]
 GAN = ["loss=srgan_mse", "loss.adversarial.discriminator.channels=4", "loss.adversarial.discriminator.hidden=4"]
 # Large photographs, so that an evaluation takes its time.
-LARGE = ["data.sets=[{large:{_target_:sr_experiments.data.training_photographs}}]"]
+LARGE = [
+    "data.sets=[{large:{_target_:sr_experiments.data.training_photographs}}]",
+    "trainer.limit_val_batches=2",
+    "trainer.limit_test_batches=3",
+]
 
 
 def start(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -111,7 +115,7 @@ def test_sigterm_in_the_training_saves_and_the_run_goes_on_exactly(tmp_path: Pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [20, 60])
+@pytest.mark.parametrize("step", [8, 24])
 def test_sigterm_in_a_validation_loses_nothing(step: int, tmp_path: Path) -> None:
     """The one after an update in the middle, and the one after the last."""
     calm, asked = tmp_path / "calm", tmp_path / "asked"
