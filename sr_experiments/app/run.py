@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import signal
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,8 @@ def train(config: DictConfig) -> None:
     from sr_experiments.app.processes import check_shared_folder, run_in_workers
     from sr_experiments.app.trainer import check_run
     from sr_experiments.processes.preemption import Preemption
-    from sr_experiments.processes.start import workers_wanted
+    from sr_experiments.processes.start import is_worker, workers_wanted
+    from sr_experiments.runs.owner import clear_run, owned
     from sr_experiments.runs.results import clear_results, write_failure
     from sr_experiments.runs.resume import checkpoint_to_resume
 
@@ -41,15 +44,19 @@ def train(config: DictConfig) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
         resume = checkpoint_to_resume(config.resume, folder)
         workers = workers_wanted(config.trainer)
-        clear_results(folder)
-        try:
-            if workers:
-                run_in_workers("training", workers, preemption)
-            else:
-                train_here(config, folder, resume, preemption)
-        except BaseException as error:
-            write_failure(folder, error)
-            raise
+        # A worker belongs to the process that started it, which owns the folder.
+        with nullcontext() if is_worker() else owned(folder, config.resume, config.overwrite):
+            clear_results(folder)
+            if config.overwrite and not is_worker():
+                clear_run(folder)
+            try:
+                if workers:
+                    run_in_workers("training", workers, preemption)
+                else:
+                    train_here(config, folder, resume, preemption)
+            except BaseException as error:
+                write_failure(folder, error)
+                raise
 
 
 def train_here(config: DictConfig, folder: Path, resume: Path | None, preemption: Preemption) -> None:
@@ -65,9 +72,9 @@ def train_here(config: DictConfig, folder: Path, resume: Path | None, preemption
         run.fit(resume)
         test = run.test(folder)
     except BaseException as error:
-        if preemption.asked is not None and not isinstance(error, Preempted):
-            # Other processes have left already, and this one was in the middle of telling them something.
-            error = Preempted()
+        if preemption.asked is not None and not isinstance(error, Preempted | KeyboardInterrupt):
+            # Other processes have left already, and this one was in the middle of communicating with them.
+            error = KeyboardInterrupt() if preemption.asked == signal.SIGINT else Preempted()
         write_failure(folder, error, run.facts())
         raise error
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from sr_experiments.callbacks.evaluation import mode_for
 from sr_experiments.errors import UserError
 from sr_experiments.pixels.atomic import replacing
 from sr_experiments.runs.folder import BEST, LAST, checkpoint_file
+
+log = logging.getLogger(__name__)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -95,6 +98,7 @@ class Checkpoints(Checkpoint):
                 logger.start_at(trainer.global_step)
         if trainer.ckpt_path:
             self.last_saved = Path(trainer.ckpt_path)
+            log.info("Going on from step %d of %s.", trainer.global_step, trainer.max_steps)
         if self.validation_pending:
             # As Lightning's training loop does it.
             loop = trainer.fit_loop.epoch_loop.val_loop

@@ -16,11 +16,12 @@ def main() -> int:
 
 def _main() -> int:
     from sr_experiments.app.command import run_app
-    from sr_experiments.app.resume import folder_to_continue
+    from sr_experiments.app.resume import folder_to_continue, owned_folder
     from sr_experiments.app.run import train
     from sr_experiments.sweeps.job import run_in_sweep
 
-    folder = folder_to_continue(CONFIG, sys.argv[1:])
+    arguments = sys.argv[1:]
+    folder = folder_to_continue(CONFIG, arguments)
     if folder is not None:
         from sr_experiments.runs.results import is_finished
 
@@ -29,7 +30,9 @@ def _main() -> int:
             return 0
         print(f"Continuing {folder}")
         sys.argv.append(f"hydra.run.dir={folder}")
-    return run_app(CONFIG, train, run_in_sweep)
+    # Before Hydra writes a config into the folder; a folder that Hydra names after the clock is nobody else's.
+    with owned_folder(sys.argv[1:]):
+        return run_app(CONFIG, train, run_in_sweep)
 
 
 if __name__ == "__main__":

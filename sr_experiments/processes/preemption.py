@@ -1,4 +1,4 @@
-"""Leaving when the machine is wanted back: SIGTERM, or what a cluster sends instead, ends a run in good order."""
+"""Ends a run in good order, with its last update saved: at SIGTERM, what a cluster sends instead, or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
@@ -39,12 +40,14 @@ class Preemption(pl.Callback):
     `last.ckpt` has been written, and a test starts anew. Lightning's own way is not used, since it lets the processes
     talk to each other inside the signal handler, in the middle of whatever else they are saying.
 
-    SIGTERM always means it. On SLURM, SIGUSR1 (`sbatch --signal=USR1@60`) means it, too, and requeues the job; where
-    submitit listens to SIGUSR1 or SIGUSR2 already, it is called instead, once everything is saved.
+    SIGTERM always means it, and so does Ctrl-C; a second Ctrl-C, a second or more later, ends the run at once. On
+    SLURM, SIGUSR1 (`sbatch --signal=USR1@60`) means it, too, and requeues the job; where submitit listens to SIGUSR1 or
+    SIGUSR2 already, it is called instead, once everything is saved.
     """
 
     def __init__(self) -> None:
         self.asked: int | None = None
+        self.asked_at = 0.0
         self.is_listening = False
         self.is_training = False
         self.is_leaving = False
@@ -68,25 +71,30 @@ class Preemption(pl.Callback):
                 signal.signal(number, handler)
 
     def notice(self, number: int, frame: Any) -> None:
-        """Be asked to leave. To ask once more changes nothing."""
+        """Be asked to leave. To ask once more changes nothing, but for a second Ctrl-C."""
+        # One Ctrl-C may come twice: from the terminal, and handed on by the process that started this one.
+        again = number == signal.SIGINT == self.asked and time.monotonic() - self.asked_at >= 1
         if self.asked is None:
-            self.asked = number
-        if not self.is_training and not self.is_leaving:
+            self.asked, self.asked_at = number, time.monotonic()
+        if (not self.is_training and not self.is_leaving) or again:
             self.leave()
 
     def leave(self) -> None:
         """Leave now.
 
         Raises:
-            Preempted: always.
+            KeyboardInterrupt: Ctrl-C was what asked.
+            Preempted: anything else was.
         """
         self.is_leaving = True
         number = signal.SIGTERM if self.asked is None else self.asked
         handler = self.earlier.get(number)
         if callable(handler):
             handler(number, None)
-        elif number != signal.SIGTERM:
+        elif number not in (signal.SIGTERM, signal.SIGINT):
             requeue()
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         raise Preempted(f"asked to leave by {signal.Signals(number).name}")
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -106,6 +114,7 @@ class Preemption(pl.Callback):
         if self.is_agreed(trainer):
             if isinstance(trainer.checkpoint_callback, SavesLast):
                 trainer.checkpoint_callback.save_last(trainer, pl_module)
+                log.info("Saved step %d: resume=auto goes on from it.", trainer.global_step)
             self.leave()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -141,6 +150,8 @@ class Preemption(pl.Callback):
 def signals_to_leave() -> list[int]:
     """The signals that ask a run to leave, here and now."""
     numbers: list[int] = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # a shell lets programs in the background ignore Ctrl-C
+        numbers.append(signal.SIGINT)
     if "SLURM_JOB_ID" in os.environ and SLURMEnvironment.detect():
         numbers.append(signal.SIGUSR1)
         if callable(signal.getsignal(signal.SIGUSR2)):

@@ -35,7 +35,9 @@ class RunFolder:
         self.metrics = self.path / "metrics.csv"
         self.images = self.path / "images"
         self.pruned = self.path / "pruned.json"  # the mark of a job that was stopped, as others had done better
-        self.job_lock = self.path / "job.lock"
+        self.lock = self.path / "run.lock"
+        self.progress = self.path / "progress"
+        self.draws = self.path / "degradations.csv"
         self.output_log = self.path / "output.log"
         self.wandb_id = self.path / "wandb" / "run_id"
         self.config_file = self.path / ".hydra" / "config.yaml"

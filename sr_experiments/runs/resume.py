@@ -15,7 +15,7 @@ from sr_experiments.runs.moved import with_first_keys
 from sr_experiments.runs.results import is_finished
 
 # What may differ between a run and its continuation: how it came about, not what it does.
-NOT_IDENTITY = ("resume", "sweep", "dry_run")
+NOT_IDENTITY = ("resume", "overwrite", "sweep", "dry_run")
 
 
 def run_digest(config: DictConfig | dict[str, Any]) -> str:

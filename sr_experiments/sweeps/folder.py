@@ -1,19 +1,19 @@
-"""The folder of a sweep: sweep.json with its description and progress, and the locks of its jobs."""
+"""The folder of a sweep: sweep.json with its description and progress."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from omegaconf import DictConfig
 
 from sr_experiments.errors import UserError
 from sr_experiments.pixels.below import is_plain
 from sr_experiments.runs.folder import RunFolder, sweep_record
+from sr_experiments.runs.owner import is_held
 from sr_experiments.runs.results import read_results, with_infinite, write_json
 from sr_experiments.sweeps.command import Command
 from sr_experiments.sweeps.jobs import Job, choices_of
@@ -22,9 +22,6 @@ from sr_experiments.sweeps.settings import Settings
 
 # States of a job after which nothing is left to run.
 ENDED = ("finished", "pruned")
-
-# Checking a lock holds it for a moment; taking it waits for longer than that.
-PATIENCE_S = 10.0
 
 
 class SweepFolder:
@@ -156,44 +153,6 @@ class SweepFolder:
 
 def _settings_of(record: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...], str | None, int]:
     return tuple(record["metric"]), tuple(record["direction"]), record["set"], 0
-
-
-def job_lock(folder: Path) -> FileLock:
-    """The lock of a job, which its process holds while it runs: the system releases it when that process dies.
-
-    One process has one such object a folder, so that a sweep that runs its jobs itself may take it first.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(RunFolder(folder).job_lock, is_singleton=True)
-
-
-def is_held(folder: Path) -> bool:
-    """Whether a process, this one or another, is running the job in a folder."""
-    if not RunFolder(folder).job_lock.exists():
-        return False
-    lock = job_lock(folder)
-    if lock.is_locked:
-        return True
-    try:
-        with lock.acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-
-
-@contextmanager
-def hold(folder: Path, timeout: float = PATIENCE_S) -> Iterator[bool]:
-    """Hold the lock of a job; gives False where another process has it."""
-    lock = job_lock(folder)
-    try:
-        lock.acquire(timeout=timeout)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
 
 
 def find_sweep(root: Path, command: Command) -> Path | None:

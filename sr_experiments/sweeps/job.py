@@ -14,8 +14,9 @@ from omegaconf import DictConfig
 
 from sr_experiments.errors import find_user_error
 from sr_experiments.runs.folder import RunFolder
+from sr_experiments.runs.owner import hold
 from sr_experiments.runs.results import clear_results, read_results, write_failure, write_json, write_results
-from sr_experiments.sweeps.folder import ENDED, SweepFolder, hold
+from sr_experiments.sweeps.folder import ENDED, SweepFolder
 from sr_experiments.sweeps.ranking import score
 from sr_experiments.sweeps.settings import read_settings
 

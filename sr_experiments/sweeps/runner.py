@@ -20,9 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from sr_experiments.errors import ProcessError, UserError
+from sr_experiments.runs.owner import hold, is_held
 from sr_experiments.runs.results import read_results, write_failure
 from sr_experiments.sweeps.command import Command, read_command
-from sr_experiments.sweeps.folder import ENDED, SweepFolder, choose_folder, hold, is_held
+from sr_experiments.sweeps.folder import ENDED, SweepFolder, choose_folder
 from sr_experiments.sweeps.jobs import Job
 from sr_experiments.sweeps.ranking import rank, ranking_table
 from sr_experiments.sweeps.settings import Settings, read_settings

@@ -61,15 +61,18 @@ def wait_until(condition: object, process: subprocess.Popen[str]) -> None:
         time.sleep(0.005)
 
 
-def ask_to_leave(process: subprocess.Popen[str], whole_group: bool = False) -> None:
-    """Send SIGTERM, and wait until the process is gone."""
+def ask_to_leave(
+    process: subprocess.Popen[str], whole_group: bool = False, number: signal.Signals = signal.SIGTERM
+) -> str:
+    """Send a signal, and wait until the process is gone; gives what it printed."""
     if whole_group:
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, number)
     else:
-        process.terminate()
+        process.send_signal(number)
     output = process.communicate(timeout=60)[0]
-    assert process.returncode == 143, output
+    assert process.returncode == (143 if number == signal.SIGTERM else 130), output
     assert "Traceback" not in output
+    return output
 
 
 def status(cwd: Path) -> dict[str, object]:
@@ -112,6 +115,19 @@ def test_sigterm_in_the_training_saves_and_the_run_goes_on_exactly(tmp_path: Pat
     assert saved_step(asked) == last_step(asked) == status(asked)["steps"]
     assert "Continuing" in finish(asked, "data.num_workers=2")
     assert_same_end(calm, asked)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [[], ["trainer=ddp_cpu"]])
+def test_ctrl_c_saves_as_sigterm_does(processes: list[str], tmp_path: Path) -> None:
+    process = start(tmp_path, *processes)
+    wait_until(lambda: last_step(tmp_path) >= 5, process)
+    output = ask_to_leave(process, whole_group=not processes, number=signal.SIGINT)
+    step = saved_step(tmp_path)
+    assert step == last_step(tmp_path) == status(tmp_path)["steps"]
+    assert status(tmp_path)["status"] == "interrupted"
+    assert f"Saved step {step}: resume=auto goes on from it" in output
+    assert f"Going on from step {step} of 24" in finish(tmp_path, *processes)
 
 
 @pytest.mark.slow

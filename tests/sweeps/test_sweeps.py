@@ -27,10 +27,11 @@ from rich.console import Console
 from sr_experiments.app.compose import compose_config
 from sr_experiments.app.trainer import check_run
 from sr_experiments.errors import UserError
+from sr_experiments.runs.owner import hold, is_held
 from sr_experiments.runs.results import write_json
 from sr_experiments.shipped import conf_dir
 from sr_experiments.sweeps.command import as_override, read_command
-from sr_experiments.sweeps.folder import SweepFolder, find_sweep, hold, is_held
+from sr_experiments.sweeps.folder import SweepFolder, find_sweep
 from sr_experiments.sweeps.job import run_in_sweep
 from sr_experiments.sweeps.jobs import Job, compose_jobs, folder_name
 from sr_experiments.sweeps.ranking import rank, ranking_table
@@ -265,7 +266,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from filelock import FileLock
-lock = FileLock(Path(sys.argv[1]) / "job.lock")
+lock = FileLock(Path(sys.argv[1]) / "run.lock")
 lock.acquire()
 print("held", flush=True)
 sys.stdin.read()
