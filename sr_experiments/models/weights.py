@@ -134,7 +134,7 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], source: str | 
     its weights were published.
 
     Raises:
-        UserError: something is missing, left over, or of another shape; named with `source`.
+        UserError: something is missing, left over, of another shape or not finite; named with `source`.
     """
     said = traits(network)
     if said.build_from is not None:
@@ -147,6 +147,12 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], source: str | 
     if problem:
         read_as = f" {_share(network.state_dict(), state, publisher)}" if publisher else ""
         raise UserError(f"{source} does not fit {said.name}: {problem}.{read_as}")
+    spoilt = [name for name, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if spoilt:
+        raise UserError(
+            f"{source} holds weights that are not finite ({_few(spoilt)}): its training went wrong, and so would "
+            "every image. Take an earlier checkpoint."
+        )
     network.load_state_dict(dict(state))
 
 

@@ -1,4 +1,4 @@
-"""What to do with a loss that is not finite: stop the run, or skip that update and count it."""
+"""What to do where a loss or its gradient is not finite: stop the run, or skip that update and count it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class NonFinite:
         Args:
             values: name -> value of the loss and its terms, for the message.
             loss: the name of the loss.
-            is_finite: whether it is, on every rank.
+            is_finite: whether it and its gradients are, on every rank.
             step: the generator update, for the message.
             last_good: the checkpoint that was written last, for the message.
 
@@ -50,6 +50,8 @@ class NonFinite:
             return True
         bad = [name for name, value in values.items() if name != loss and not torch.isfinite(value)]
         what = f"the loss term {bad[0]}" if bad else f"the {loss}"
+        if torch.isfinite(values[loss]):
+            what = f"the gradient of the {loss}"
         where = f"the last good checkpoint is {last_good}" if last_good else "no checkpoint was written before"
         if not self.skips:
             raise UserError(

@@ -163,7 +163,7 @@ class Play:
             player's gradients.
 
         Raises:
-            UserError: the loss is not finite, and that is to stop the run.
+            UserError: the loss or a gradient is not finite, and that is to stop the run.
         """
         together = [players] if isinstance(players, Player) else list(players)
         with ExitStack() as learning:
@@ -173,7 +173,7 @@ class Play:
             for player in together:
                 if player.frozen_between:
                     self._average_gradients(player)
-            passes = self._guard(values, name)
+            passes = self._guard(values, name, together)
             for player in together:
                 if not passes and not self.backend.scales_gradients:
                     assert player.optimizer is not None
@@ -196,9 +196,16 @@ class Play:
         for gradient, values in zip(gradients, mean.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(values.view(gradient.shape))
 
-    def _guard(self, values: Values, name: str) -> bool:
-        """Whether the loss is finite on all ranks, so that the update may be made."""
-        is_finite = bool(self.backend.mean(torch.isfinite(values[name]).float()) == 1)
+    def _guard(self, values: Values, name: str, players: Sequence[Player]) -> bool:
+        """Whether the loss and the norms of its gradients are finite on all ranks, so that the update may be made.
+
+        A finite loss may have gradients beyond the largest number; a scaler looks after those by itself.
+        """
+        checked = [values[name]]
+        if not self.backend.scales_gradients:
+            checked += [nn.utils.get_total_norm(found) for player in players if (found := player.gradients())]
+        finite = torch.stack([torch.isfinite(value).float() for value in checked]).prod()
+        is_finite = bool(self.backend.mean(finite) == 1)
         passes = self.nonfinite.passes(values, name, is_finite, self.step + 1, self.backend.last_good)
         if not passes:
             self.skipped += 1

@@ -237,7 +237,7 @@ def test_decompression_bomb(tmp_path: Path, side: int, read: object) -> None:
             read(tmp_path / "bomb.png")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3]))))
 def test_png_round_trip(tmp_path_factory: pytest.TempPathFactory, pixels: np.ndarray) -> None:
     path = tmp_path_factory.getbasetemp() / "deep" / "er" / "a.png"

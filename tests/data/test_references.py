@@ -43,7 +43,7 @@ def waves(row: Pixels, column: Pixels, height: int, width: int) -> Pixels:
     return 127.5 + 120 * np.stack(channels, axis=-1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.tuples(st.integers(-20, 70), st.integers(-20, 90), st.integers(8, 40), st.integers(8, 40)),
     st.floats(0.8, 2.5),

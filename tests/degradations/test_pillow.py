@@ -33,7 +33,7 @@ def ours(pixels: NDArray[np.uint8], size: tuple[int, int], kernel: str) -> NDArr
     return (result * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     height=side,
     width=side,

@@ -81,7 +81,7 @@ def test_tiled_self_ensemble_equals_the_untiled_one() -> None:
     assert difference(*both) <= 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     height=st.integers(1, 30),
     width=st.integers(1, 30),
@@ -115,7 +115,6 @@ def test_no_tile_is_larger_than_it_may_be() -> None:
     assert max(max(shape[2:]) for shape in seen) <= 16 + 2 * 3
 
 
-@settings(deadline=None)
 @given(
     height=st.integers(1, 30),
     width=st.integers(1, 30),

@@ -27,7 +27,7 @@ def flat(where: np.ndarray, sizes: list[tuple[int, int]]) -> np.ndarray:
     return bases[where[..., 0]] + where[..., 1] * widths[where[..., 0]] + where[..., 2]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     content=st.tuples(st.integers(3, 9), st.integers(3, 9)),
     sizes=st.lists(st.tuples(st.integers(3, 8), st.integers(3, 8)), min_size=1, max_size=3),

@@ -96,7 +96,7 @@ def test_ssim_equals_a_loop_over_windows(height: int, width: int) -> None:
     assert ssim(first, second).item() == pytest.approx(expected, abs=1e-12)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000))
 def test_ssim_is_symmetric_and_at_most_one(seed: int) -> None:
     first, second = noise(seed, 1, 14, 15), noise(seed + 1, 1, 14, 15)

@@ -158,7 +158,7 @@ def test_haar_of_a_square() -> None:
     assert bands == [(a + b + c + d) / 2, (a - b + c - d) / 2, (a + b - c - d) / 2, (a - b - c + d) / 2]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.integers(0, 99))
 def test_haar_is_inverted_exactly_and_keeps_the_energy(channels: int, rows: int, columns: int, start: int) -> None:
     generator = torch.Generator().manual_seed(start)

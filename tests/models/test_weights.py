@@ -202,3 +202,15 @@ def test_building_is_bounded_and_leaves_no_trace() -> None:
     with pytest.raises(UserError, match="more than 10000 weights"), bounded_building(100, 10_000):
         nn.Conv2d(3_000, 3_000, 3)
     nn.Sequential(*[nn.ReLU() for _ in range(200)])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(value: float) -> None:
+    given = {name: tensor.clone() for name, tensor in network().state_dict().items()}
+    name = next(iter(given))
+    given[name].view(-1)[0] = value
+    target = network()
+    before = {key: tensor.clone() for key, tensor in target.state_dict().items()}
+    with pytest.raises(UserError, match=rf"RUN holds weights that are not finite \({name}\)"):
+        load_weights(target, given, "RUN")
+    assert all(torch.equal(tensor, before[key]) for key, tensor in target.state_dict().items())

@@ -128,7 +128,7 @@ def direct_loop(line: np.ndarray, out: int, scale: float, border: str, antialias
     return result
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     length=st.integers(1, 30),
     scale=st.floats(0.15, 5),
@@ -145,7 +145,7 @@ def test_equals_direct_loop(length: int, scale: float, border: str, antialias: b
     np.testing.assert_allclose(result[0].numpy(), direct_loop(line, out, scale, border, antialias), atol=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     scale=st.sampled_from([2, 3, 4]),
     rows=st.integers(0, 6),

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from sr_experiments.degradations import Bicubic
 from sr_experiments.errors import UserError
-from sr_experiments.losses import MSE, WeightedSum
+from sr_experiments.losses import L1, MSE, WeightedSum
 from sr_experiments.models.small import SmallResNet
 from sr_experiments.training.nonfinite import NonFinite
 from sr_experiments.training.play import Play
@@ -137,3 +137,22 @@ def test_a_loss_that_is_not_finite_changes_nothing() -> None:
     recipe.update([spoilt], play)
     assert int(play.skipped) == 1
     assert all(torch.equal(p, old) for p, old in zip(recipe.player.network.parameters(), before, strict=True))
+
+
+def test_a_finite_loss_with_gradients_that_are_not_changes_nothing() -> None:
+    loss = WeightedSum({"l1": {"weight": 1e38, "term": L1()}})
+    module = supervised(network(), Bicubic(2), loss)
+    recipe = module.recipe
+    assert isinstance(recipe, Supervised)
+    recipe.player.begin()
+    before = [p.detach().clone() for p in recipe.player.network.parameters()]
+    prepared = module.stages(batches(1)[0], 0)
+    with pytest.raises(UserError, match="At step 8 the gradient of the loss is not finite"):
+        recipe.update([prepared], Play(7))
+    play = Play(7, nonfinite=NonFinite("skip"))
+    assert torch.isfinite(recipe.update([prepared], play)["loss"])
+    assert int(play.skipped) == 1
+    assert all(torch.equal(p, old) for p, old in zip(recipe.player.network.parameters(), before, strict=True))
+    assert recipe.player.optimizer is not None
+    states = recipe.player.optimizer.state.values()
+    assert all(bool(torch.isfinite(value).all()) for state in states for value in state.values())

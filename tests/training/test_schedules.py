@@ -89,7 +89,7 @@ def test_warmup_rises_in_equal_parts_and_then_lets_go(shape: str, warmup: int) -
     assert warmed[0] > 0
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.sampled_from(list(SHAPES)), st.integers(0, 35), st.integers(0, 10))
 def test_a_resumed_schedule_meets_the_same_values(shape: str, stop: int, warmup: int) -> None:
     def make(chosen: SGD) -> LRScheduler:
