@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import signal
 import time
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from sr_experiments.metrics.protocol import Protocol
     from sr_experiments.processes.preemption import Preemption
     from sr_experiments.training.module import Training
+
+log = logging.getLogger(__name__)
 
 
 def train(config: DictConfig) -> None:
@@ -129,6 +132,8 @@ class Run:
         with interruptible():
             self.trainer.fit(self.module, datamodule=self.datamodule, ckpt_path=resume, weights_only=True)
             checkpoints = self.trainer.checkpoint_callback
+            if isinstance(checkpoints, Checkpoints) and not checkpoints.has_trained:
+                log.info("Nothing is left to train: the checkpoint has all %d updates.", self.trainer.global_step)
             if isinstance(checkpoints, Checkpoints) and checkpoints.validation_pending:
                 # The run was interrupted in the validation after its last update.
                 self.trainer.validate(self.module, datamodule=self.datamodule, verbose=False)

@@ -71,6 +71,7 @@ class Checkpoints(Checkpoint):
         self.validation_pending = False
         self.last_saved: Path | None = None
         self.last_saved_step = -1
+        self.has_trained = False
 
     def state_dict(self) -> dict[str, Any]:
         """The best score so far, and whether these weights are still to be validated."""
@@ -93,6 +94,7 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note the checkpoint that the run resumes from, drop rows logged after it, and validate if that is due."""
         self.last_saved_step = trainer.global_step
+        self.has_trained = True
         for logger in trainer.loggers:
             if isinstance(logger, CSVLog):
                 logger.start_at(trainer.global_step)

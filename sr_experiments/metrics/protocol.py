@@ -63,7 +63,8 @@ class Protocol:
         """Score one image, in float64 (on MPS, which has none, in float32).
 
         Args:
-            sr: the upscaled image, (3, H, W) or (1, H, W), floating point in [0, 1]; values outside are clipped.
+            sr: the upscaled image, (3, H, W) or (1, H, W), floating point in [0, 1], where values outside are clipped,
+                or uint8.
             hr: the original, (3, H, W) or (1, H, W), on the same device.
             is_gray: whether the original is a gray file; implied by one channel.
 
@@ -72,7 +73,8 @@ class Protocol:
             images that contains one: an image that is matched exactly has no finite score to be averaged.
 
         Raises:
-            UserError: the sizes differ, or too little is left after cutting the border for SSIM's 11x11 window.
+            UserError: the sizes differ, the type is another, or too little is left after cutting the border for SSIM's
+                11x11 window.
         """
         if sr.shape[-2:] != hr.shape[-2:]:
             raise UserError(
@@ -102,7 +104,10 @@ class Protocol:
 
     def _plane(self, image: Tensor, keep_gray: bool) -> Tensor:
         """Reduce an image to what is scored: (1 or 3, H, W) on the scale 0..255."""
-        levels = round_to_8bit(image.to(working_dtype(image.device)) * 255)
+        if not image.is_floating_point() and image.dtype != torch.uint8:
+            raise UserError(f"images of type {image.dtype} cannot be scored: give floats in [0, 1], or uint8 levels.")
+        peak = 1 if image.dtype == torch.uint8 else 255
+        levels = round_to_8bit(image.to(working_dtype(image.device)) * peak)
         if keep_gray:
             return levels if len(levels) == 1 else round_to_8bit(full_range_luma(levels))
         levels = levels.expand(3, -1, -1)

@@ -77,20 +77,23 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse an archive that is made to fill the memory: weights can hardly be compressed.
+    """Refuse an archive that is made to fill the memory, as weights can hardly be compressed, or that is damaged.
 
     Raises:
-        UserError: its content is many times larger than the file.
+        UserError: its content is many times larger than the file, or does not have its checksum.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
+            damaged = archive.testzip() if size <= MOST_INFLATED * path.stat().st_size + 2**20 else None
     except Exception:  # a damaged archive fails in any way; the reader says what is wrong with it
         return
     if size > MOST_INFLATED * path.stat().st_size + 2**20:
         raise UserError(
             f"{path} is not opened: {path.stat().st_size} bytes of it stand for {size} bytes, which no weights do."
         )
+    if damaged is not None:
+        raise UserError(f"{path} is damaged: its part {damaged} does not have its checksum.")
 
 
 def _read_arrays(path: Path) -> dict[str, Tensor]:

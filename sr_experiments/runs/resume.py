@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from sr_experiments.errors import UserError
 from sr_experiments.runs.folder import RunFolder, find_checkpoint, run_folders
 from sr_experiments.runs.moved import with_first_keys
 from sr_experiments.runs.results import is_finished
+
+log = logging.getLogger(__name__)
 
 # What may differ between a run and its continuation: how it came about, not what it does.
 NOT_IDENTITY = ("resume", "overwrite", "sweep", "dry_run")
@@ -48,14 +52,37 @@ def checkpoint_to_resume(resume: str | None, run_folder: Path) -> Path | None:
         run_folder: the folder of this run.
 
     Raises:
-        UserError: `resume` names a checkpoint that does not exist.
+        UserError: `resume` names a checkpoint that does not exist, or all that there are are damaged.
     """
     if resume is None:
         return None
     if resume == "auto":
-        own = RunFolder(run_folder).last_checkpoint
-        return own if own.is_file() else None
+        return _own_checkpoint(RunFolder(run_folder))
     try:
-        return find_checkpoint(resume)
+        found = find_checkpoint(resume)
     except UserError as error:
         raise UserError(f"resume={resume}: {error}") from error
+    if not is_whole(found):
+        raise UserError(f"resume={resume}: the checkpoint {found} is damaged or cut off.")
+    return found
+
+
+def _own_checkpoint(folder: RunFolder) -> Path | None:
+    """The newest checkpoint of a run folder that is whole; None where there is none at all."""
+    there = [file for file in (folder.last_checkpoint, folder.best_checkpoint) if file.is_file()]
+    whole = next(filter(is_whole, there), None)
+    damaged = " and ".join(str(file) for file in there[: there.index(whole) if whole else None])
+    if damaged and whole is None:
+        raise UserError(f"resume=auto: {damaged} cannot be read; overwrite=true without resume begins anew.")
+    if damaged:
+        log.warning("%s is damaged or cut off: going on from %s.", damaged, whole)
+    return whole
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether a checkpoint is an archive all of whose parts have their checksums."""
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:
+            return archive.testzip() is None
+    except Exception:  # a damaged archive fails anywhere in the reader, in any way
+        return False

@@ -159,3 +159,11 @@ def test_images_that_cannot_be_scored_are_explained() -> None:
     with pytest.raises(UserError, match=r"40x18.*cutting 4.*11x11"):
         Protocol("y", 4).score(image, image)
     assert Protocol("y", 3).score(image, image / 2)["ssim"] < 1
+
+
+def test_uint8_images_are_taken_as_levels(pair: tuple[Tensor, Tensor]) -> None:
+    sr, hr = ((image.clamp(0, 1) * 255).round().byte() for image in pair)
+    protocol = Protocol("y", 4)
+    assert protocol.score(sr, hr) == protocol.score(sr.double() / 255, hr.double() / 255)
+    with pytest.raises(UserError, match=r"type torch.int32 cannot be scored"):
+        protocol.score(sr.int(), hr.int())

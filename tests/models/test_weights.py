@@ -214,3 +214,13 @@ def test_weights_that_are_not_finite_are_refused(value: float) -> None:
     with pytest.raises(UserError, match=rf"RUN holds weights that are not finite \({name}\)"):
         load_weights(target, given, "RUN")
     assert all(torch.equal(tensor, before[key]) for key, tensor in target.state_dict().items())
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    file = tmp_path / "weights.ckpt"
+    torch.save({"a": torch.rand(10_000)}, file)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"weights.ckpt is damaged: its part .* does not have its checksum"):
+        read_checkpoint(file)

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import torch
 
+from sr_experiments.errors import UserError
+from sr_experiments.runs.folder import RunFolder
+from sr_experiments.runs.resume import checkpoint_to_resume
 from tests.harness import TINY, command, environment, run, train
 
 RUN = [
@@ -154,3 +157,59 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     assert "could not be written" in done.stderr
     assert "untouched" in done.stderr
     assert (folder / "checkpoints" / "last.ckpt").read_bytes() == before
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES = {
+    "flipped": flip,
+    "cut off": lambda file: file.write_bytes(file.read_bytes()[:-100]),
+    "empty": lambda file: file.write_bytes(b""),
+    "zeroed": lambda file: file.write_bytes(bytes(file.stat().st_size)),
+}
+
+
+@pytest.mark.parametrize("damage", list(DAMAGES))
+def test_a_damaged_checkpoint_is_noticed_and_the_best_one_taken(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    there = RunFolder(tmp_path)
+    there.checkpoints.mkdir()
+    assert checkpoint_to_resume("auto", tmp_path) is None
+    for file in (there.last_checkpoint, there.best_checkpoint):
+        torch.save({"weights": torch.rand(10_000)}, file)
+    assert checkpoint_to_resume("auto", tmp_path) == there.last_checkpoint
+    assert not caplog.records
+    DAMAGES[damage](there.last_checkpoint)
+    with pytest.raises(UserError, match=r"last.ckpt is damaged"):
+        checkpoint_to_resume(str(tmp_path), tmp_path / "other")
+    assert checkpoint_to_resume("auto", tmp_path) == there.best_checkpoint
+    assert f"going on from {there.best_checkpoint}" in caplog.text
+    DAMAGES[damage](there.best_checkpoint)
+    with pytest.raises(UserError, match=r"last.ckpt and .*best.ckpt cannot be read; overwrite=true"):
+        checkpoint_to_resume("auto", tmp_path)
+
+
+def test_a_run_goes_on_from_its_best_checkpoint_as_if_nothing_was_damaged(tmp_path: Path) -> None:
+    # The lowest PSNR is the one of the first validation.
+    common = ["trainer.val_check_interval=2", "trainer.max_steps=4", "callbacks.checkpoints.mode=min"]
+    calm, damaged = tmp_path / "calm", tmp_path / "damaged"
+    assert train(calm, *common).returncode == 0
+    assert train(damaged, *common).returncode == 0
+    (damaged / "results.json").unlink()
+    best = torch.load(damaged / "checkpoints" / "best.ckpt", weights_only=True)["global_step"]
+    flip(damaged / "checkpoints" / "last.ckpt")
+    done = train(damaged, *common, "resume=auto")
+    assert done.returncode == 0, done.stderr
+    assert best == 2
+    assert "Going on from step 2 of 4" in done.stdout
+    states = [torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in (calm, damaged)]
+    same(states[0]["state_dict"], states[1]["state_dict"])
+    same(states[0]["optimizer_states"], states[1]["optimizer_states"])
+    done = train(damaged, *common, "resume=auto")
+    assert done.returncode == 0, done.stderr
+    assert "Nothing is left to train: the checkpoint has all 4 updates" in done.stdout
