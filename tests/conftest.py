@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# A shell lets programs in the background ignore Ctrl-C, and what they start does so, too: tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test measures time: how long an example takes depends on what else the machine does.
 settings.register_profile("untimed")

@@ -23,6 +23,11 @@ SAID = {
     "03_degradations": "alone and in a batch, equal: True",
     "04_texture_transfer": "LR itself",
 }
+# What is trained shorter here than a reader would: whether a cell runs does not depend on it.
+SHORTER = {
+    "01_quickstart": {"max_steps=300": "max_steps=40", "val_check_interval=100": "val_check_interval=20"},
+    "02_loss_ablation": {"max_steps=150": "max_steps=30", "interval=150": "interval=30", "seed=1,2,3": "seed=1,2"},
+}
 LARGEST = 400_000
 MACHINE = re.compile(r"/(home|root|tmp|usr|opt|Users|work)/|[a-z]+://|site-packages")
 
@@ -36,6 +41,9 @@ def execute(name: str, folder: Path, timeout: float = 900) -> str:
         pytest.importorskip("matplotlib")
         pytest.importorskip("pandas")
     program = "\n".join("".join(cell["source"]) for cell in cells_of(FOLDER / f"{name}.ipynb"))
+    for written, shorter in SHORTER.get(name, {}).items():
+        assert written in program
+        program = program.replace(written, shorter)
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=folder,

@@ -33,6 +33,7 @@ def train(config: DictConfig) -> None:
 
     from sr_experiments.app.compose import added_keys
     from sr_experiments.app.processes import check_shared_folder, run_in_workers
+    from sr_experiments.app.ranges import check_choices
     from sr_experiments.app.trainer import check_run
     from sr_experiments.processes.preemption import Preemption
     from sr_experiments.processes.start import is_worker, workers_wanted
@@ -43,6 +44,7 @@ def train(config: DictConfig) -> None:
     preemption = Preemption()
     with preemption.listening():
         check_shared_folder()
+        check_choices(HydraConfig.get().overrides.task, config)
         check_run(config, added_keys())
         folder = Path(HydraConfig.get().runtime.output_dir)
         resume = checkpoint_to_resume(config.resume, folder)

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.strategies import DDPStrategy
 
 from sr_experiments.app.config import check_config
+from sr_experiments.app.ranges import check_ranges
 from sr_experiments.app.trained import portable_config
 from sr_experiments.callbacks.checkpoints import AtomicCheckpointIO
 from sr_experiments.errors import UserError
@@ -65,6 +66,7 @@ def check_run(config: DictConfig, added: Iterable[str] = ()) -> None:
     if checked.trainer.precision == "auto":
         checked.trainer.precision = "32-true"  # which one it will be is for the process that trains to find out
     check_config(checked, added)
+    check_ranges(checked)
     if config.test_checkpoint not in ("last", "best"):
         raise UserError(f"test_checkpoint={config.test_checkpoint} is unknown: use last or best.")
     settings: Any = OmegaConf.to_container(config.trainer, resolve=True)

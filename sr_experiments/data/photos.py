@@ -107,7 +107,10 @@ def benchmark_set(root: str | Path, name: str, scale: int) -> list[Photo]:
 
 
 def _folders(named: str | Path | Sequence[str | Path]) -> list[Path]:
-    return [Path(folder).expanduser() for folder in ([named] if isinstance(named, str | Path) else named)]
+    folders = [named] if isinstance(named, str | Path) else list(named)
+    if "" in folders:
+        raise UserError("an empty name stands where a folder of images should: is a variable of the shell empty?")
+    return [Path(folder).expanduser() for folder in folders]
 
 
 def _with_conditions(photos: list[Photo], folder: Path | None) -> list[Photo]:

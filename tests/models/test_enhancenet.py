@@ -177,6 +177,5 @@ def test_published_weights_score_on_set5(assets: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "psnr", "ssim"), [("Set14", 25.77, 0.6782), ("BSDS500/val", 24.94, 0.6266)])
-def test_published_weights_score_on_larger_sets(assets: Path, name: str, psnr: float, ssim: float) -> None:
-    check_scores(assets, name, psnr, ssim)
+def test_published_weights_score_on_set14(assets: Path) -> None:
+    check_scores(assets, "Set14", 25.77, 0.6782)
