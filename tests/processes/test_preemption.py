@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.harness import TINY, command, environment
+from tests.harness import TINY, command, environment, run
 from tests.runs.test_resume import folder_of, last_step, same
 
 RUN = [
@@ -46,10 +46,10 @@ def start(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def finish(cwd: Path, *arguments: str) -> str:
-    process = start(cwd, *arguments)
-    output = process.communicate(timeout=240)[0]
-    assert process.returncode == 0, output
-    return output
+    cwd.mkdir(exist_ok=True)
+    done = run("train", *RUN, *arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
 
 
 def wait_until(condition: object, process: subprocess.Popen[str]) -> None:
