@@ -11,6 +11,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -63,9 +64,10 @@ def run_app(config_name: str, task: Task, run_in_sweep: Callable[[Task, DictConf
 
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name=config_name)(explained_task)()
-    except OSError as error:  # Hydra's own: what the task raises is kept above
-        raise UserError(f"The folder of the run cannot be made or written: {error}.") from error
     except Exception as error:
+        if isinstance(error, OSError) and not isinstance(error, HydraException):
+            # From Hydra, which makes the folder; what the task raises is kept above.
+            raise UserError(f"The folder of the run cannot be made or written: {error}.") from error
         if failed_jobs and not isinstance(error, UserError | ProcessError):
             raise ProcessError(f"{len(failed_jobs)} of the sweep's jobs failed.") from error
         raise in_words(error, config_name) from error

@@ -13,7 +13,7 @@ import torch
 from sr_experiments.errors import UserError
 from sr_experiments.runs.folder import RunFolder
 from sr_experiments.runs.owner import check_replaced, hold, is_held, owned
-from tests.harness import TINY, command, environment, train
+from tests.harness import TINY, command, environment, run, train
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -104,3 +104,11 @@ def test_nothing_is_left_of_a_run_that_did_not_begin(tmp_path: Path) -> None:
     done = train(tmp_path / "run", "no_such_key=1")
     assert done.returncode == 2
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_named_after_the_clock_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run("train", *TINY, f"paths.output_root={tmp_path / 'file'}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "The folder of the run cannot be made or written" in done.stderr
+    assert "Traceback" not in done.stderr
