@@ -15,34 +15,45 @@ from sr_experiments.errors import UserError
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`, both included.
+    """Numbers from `low` to `high`.
 
     Attributes:
         keys: a regular expression for dotted keys.
         low: the smallest.
         high: the largest.
-        whole_only: whether it holds for whole numbers only, and not for fractions.
-        why: what else to do, for the message.
+        above: whether `low` itself is left out.
+        why: what else to say in the message.
     """
 
     keys: str
     low: float
     high: float = math.inf
-    whole_only: bool = False
+    above: bool = False
     why: str = ""
 
+    def __contains__(self, value: float) -> bool:
+        return (self.low < value if self.above else self.low <= value) and value <= self.high  # nan is in no range
+
+    def __str__(self) -> str:
+        if self.above:
+            return f"more than {self.low}"
+        return f"at least {self.low}" if math.isinf(self.high) else f"from {self.low} to {self.high}"
+
+
+_SIZES = r"features|channels|growth|groups|kernel|hidden"
+_COUNTS = r"blocks|layers|depth|recursions|units|stages"
 
 RANGES = (
     Range(r"seed", 0, 2**32 - 1),
     Range(r"trainer\.log_every_n_steps", 1),
-    Range(r"trainer\.gradient_clip_val", 1e-12, why="; null: gradients are not clipped"),
-    Range(r"trainer\.limit_test_batches", 1e-9, why="; data.sets=[] trains without a test"),
+    Range(r"trainer\.gradient_clip_val", 0, above=True, why="; null: gradients are not clipped"),
+    Range(r"trainer\.limit_test_batches", 0, above=True, why="; data.sets=[] trains without a test"),
     Range(r"trainer\.limit_val_batches", 0),
     Range(r"loss\.terms\.\w+\.weight", 0, why=": a negative weight would maximise the term"),
     Range(r"loss\.adversarial\.weight", 0, why=": a negative weight would help the discriminator"),
-    Range(r"optimizer\.learning_rate|discriminator_optimizer\.learning_rate", 0),
-    Range(r"(model|block|loss\.adversarial\.discriminator)\.(features|channels|groups|layers|depth|stages)", 1),
-    Range(r"(model|block)\.(?!noise)\w+(\[\d+\])*", 1, whole_only=True),
+    Range(r"(discriminator_)?optimizer\.learning_rate", 0),
+    Range(rf"(model|block|loss\.adversarial\.discriminator)\.({_SIZES})(\[\d+\])*", 1),
+    Range(rf"(model|block)\.({_COUNTS})(\[\d+\])*", 0),
 )
 
 
@@ -57,12 +68,8 @@ def check_ranges(config: DictConfig) -> None:
     """
     for key, value in _numbers(OmegaConf.to_container(config, resolve=False)):
         for of in RANGES:
-            if not re.fullmatch(of.keys, key) or (of.whole_only and not isinstance(value, int)):
-                continue
-            if not of.low <= value <= of.high:  # so that nan is out of any range
-                bounds = f"at least {of.low:g}" if math.isinf(of.high) else f"from {of.low:g} to {of.high:g}"
-                bounds = "more than 0" if 0 < of.low < 1e-6 else bounds
-                raise UserError(f"{key}={value} must be {bounds}{of.why}.")
+            if re.fullmatch(of.keys, key) and value not in of:
+                raise UserError(f"{key}={value} must be {of}{of.why}.")
 
 
 def check_choices(overrides: Sequence[str], config: DictConfig) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from hydra.errors import HydraException
 
 from sr_experiments.app.compose import compose_config, option_value, overrides_of
+from sr_experiments.errors import UserError
+from sr_experiments.runs.folder import RunFolder
 from sr_experiments.runs.owner import owned
 from sr_experiments.runs.resume import find_run
 
@@ -34,8 +36,22 @@ def owned_folder(arguments: list[str]) -> AbstractContextManager[None]:
     if not named or "${" in named or not _is_single_run(arguments):
         return nullcontext()
     resume, overwrite = option_value(arguments, "resume"), option_value(arguments, "overwrite")
-    folder = Path(named.strip("'\""))
-    return owned(folder, None if resume in (None, "null") else resume, (overwrite or "").lower() == "true")
+    return owned(_unquoted(named), None if resume in (None, "null") else resume, (overwrite or "").lower() == "true")
+
+
+def check_evaluation_folder(arguments: list[str]) -> None:
+    """Refuse an evaluation that would replace the config and the results of a training.
+
+    Raises:
+        UserError: the run folder that the command line names is one of a training.
+    """
+    named = option_value(arguments, "hydra.run.dir")
+    if named and RunFolder(_unquoted(named)).has_checkpoints():
+        raise UserError(f"{named} is the folder of a training, whose results would be replaced: give another one.")
+
+
+def _unquoted(folder: str) -> Path:
+    return Path(folder.strip("'\""))
 
 
 def _is_single_run(arguments: list[str]) -> bool:

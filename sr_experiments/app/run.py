@@ -37,7 +37,7 @@ def train(config: DictConfig) -> None:
     from sr_experiments.app.trainer import check_run
     from sr_experiments.processes.preemption import Preemption
     from sr_experiments.processes.start import is_worker, workers_wanted
-    from sr_experiments.runs.owner import clear_run, owned
+    from sr_experiments.runs.owner import owned
     from sr_experiments.runs.results import clear_results, write_failure
     from sr_experiments.runs.resume import checkpoint_to_resume
 
@@ -52,8 +52,6 @@ def train(config: DictConfig) -> None:
         # A worker belongs to the process that started it, which owns the folder.
         with nullcontext() if is_worker() else owned(folder, config.resume, config.overwrite):
             clear_results(folder)
-            if config.overwrite and not is_worker():
-                clear_run(folder)
             try:
                 if workers:
                     run_in_workers("training", workers, preemption)
@@ -68,11 +66,15 @@ def train_here(config: DictConfig, folder: Path, resume: Path | None, preemption
     """One run, or its share of one, in this process."""
     from hydra.core.hydra_config import HydraConfig
 
+    from sr_experiments.callbacks.replacing import ReplaceRun
     from sr_experiments.metrics.table import print_table
-    from sr_experiments.runs.results import versions, write_failure, write_results
+    from sr_experiments.runs.results import is_first_process, versions, write_failure, write_results
 
     started = time.monotonic()
-    run = build(config, [preemption], resume)
+    replacing = [ReplaceRun(folder)] if config.overwrite else []
+    if replacing and is_first_process():
+        RunFolder(folder).wandb_id.unlink(missing_ok=True)  # W&B is told of the run before it begins
+    run = build(config, [preemption, *replacing], resume)
     try:
         run.fit(resume)
         test = run.test(folder)

@@ -30,8 +30,8 @@ CARRIED_IF_THERE = ("matching",)
 # The groups whose parts a checkpoint's config may name.
 GROUPS = ("model", "upsampler", "block", "activation", "degradation", "matching", "feature_network")
 
-# What a network from a file may have at least: modules, beside 20 for each of its weights, and elements of weights,
-# beside one for each byte of the file.
+# A network from a file may have so many modules, and 20 for each of its weights; and so many elements of weights, and
+# one for each byte of the file.
 MOST_MODULES, MOST_ELEMENTS = 10_000, 10_000_000
 
 # What bare weights are scored on, which do not say what they were trained for.
@@ -65,8 +65,8 @@ def read_run_config(checkpoint_path: Path, checkpoint: dict[str, Any]) -> tuple[
         )
     source = folder.config_file if folder.is_run() else checkpoint_path
     try:
+        check_tree(carried)
         found = folder.read_config() if folder.is_run() else with_todays_keys(carried or {})
-        check_tree(found)
         parts = {key: followed(found, found[key]) for key in CARRIED}
         parts |= {key: followed(found, found[key]) for key in CARRIED_IF_THERE if found.get(key) is not None}
     except (KeyError, OSError, ValueError, RecursionError) as error:

@@ -17,7 +17,9 @@ def main() -> int:
 def _main() -> int:
     from sr_experiments.app.command import run_app
     from sr_experiments.app.evaluate import evaluate
+    from sr_experiments.app.resume import check_evaluation_folder
 
+    check_evaluation_folder(sys.argv[1:])
     return run_app(CONFIG, evaluate)
 
 

@@ -20,8 +20,7 @@ def _main() -> int:
     from sr_experiments.app.run import train
     from sr_experiments.sweeps.job import run_in_sweep
 
-    arguments = sys.argv[1:]
-    folder = folder_to_continue(CONFIG, arguments)
+    folder = folder_to_continue(CONFIG, sys.argv[1:])
     if folder is not None:
         from sr_experiments.runs.results import is_finished
 

@@ -65,6 +65,10 @@ class RunFolder:
         """What a process of a run prints, where that does not go to the terminal."""
         return self.path / "logs" / f"rank_{rank}.log"
 
+    def has_checkpoints(self) -> bool:
+        """Whether a training has saved anything here."""
+        return self.last_checkpoint.exists() or self.best_checkpoint.exists()
+
     def is_run(self) -> bool:
         """Whether a run has begun here: its config is there."""
         return self.config_file.is_file()

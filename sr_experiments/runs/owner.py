@@ -92,12 +92,10 @@ def check_replaced(folder: Path, resume: str | None, overwrite: bool) -> None:
     Raises:
         UserError: it would.
     """
-    there = RunFolder(folder)
-    saved = there.last_checkpoint.exists() or there.best_checkpoint.exists()
     inside = resume == "auto" or (resume is not None and Path(resume).resolve().is_relative_to(folder.resolve()))
     if inside and overwrite:
         raise UserError("resume goes on with the run in the folder and overwrite=true replaces it: give one of them.")
-    if (saved or is_finished(folder)) and not inside and not overwrite:
+    if (RunFolder(folder).has_checkpoints() or is_finished(folder)) and not inside and not overwrite:
         kind = "a finished run" if is_finished(folder) else "a run with checkpoints"
         raise UserError(
             f"{folder} holds {kind}: resume=auto goes on with it, overwrite=true replaces it, and another "
@@ -110,7 +108,7 @@ def clear_run(folder: Path) -> None:
     if not is_first_process():
         return
     there = RunFolder(folder)
-    for file in (there.results, there.pruned, there.metrics, there.draws, there.wandb_id):
+    for file in (there.results, there.pruned, there.metrics, there.draws):
         file.unlink(missing_ok=True)
     for inside in (there.checkpoints, there.images, there.progress):
         if inside.is_dir() and not inside.is_symlink():

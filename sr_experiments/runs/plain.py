@@ -16,8 +16,8 @@ def check_tree(value: Any) -> None:
     """See that a value is a tree of mappings and lists of a sensible depth.
 
     Raises:
-        ValueError: it is nested too deeply, or a part of it stands in it twice, as by an alias of YAML: a few such
-            lines would stand for billions of values.
+        ValueError: it is nested too deeply, or the same part stands in it twice: a few such parts inside each other
+            stand for billions of values.
     """
     seen: set[int] = set()
     waiting = [(value, 1)]
@@ -26,7 +26,7 @@ def check_tree(value: Any) -> None:
         if not isinstance(node, dict | list | tuple):
             continue
         if id(node) in seen:
-            raise ValueError("a part of it is repeated by a YAML alias, which is not allowed")
+            raise ValueError("a part of it stands in it twice, which is not allowed")
         seen.add(id(node))
         if level > MOST_LEVELS:
             raise ValueError(f"it is nested more than {MOST_LEVELS} levels deep")

@@ -45,7 +45,8 @@ class SweepFolder:
             record = json.loads(self.record_file.read_text())
             assert isinstance(record, dict), "it is not a mapping"
             for entry in record.get("jobs", ()):
-                assert is_plain(entry["folder"]), f"it names a job's folder {entry['folder']!r}, outside the sweep"
+                if not is_plain(entry["folder"]):
+                    raise ValueError(f"it names a job's folder {entry['folder']!r}, outside the sweep")
                 if "test" in entry:
                     entry["test"] = with_infinite(entry["test"])
             return record

@@ -203,7 +203,7 @@ class Play:
         """
         checked = [values[name]]
         if not self.backend.scales_gradients:
-            checked += [nn.utils.get_total_norm(found) for player in players if (found := player.gradients())]
+            checked += [_norm(found) for player in players if (found := player.gradients())]
         finite = torch.stack([torch.isfinite(value).float() for value in checked]).prod()
         is_finite = bool(self.backend.mean(finite) == 1)
         passes = self.nonfinite.passes(values, name, is_finite, self.step + 1, self.backend.last_good)
@@ -217,3 +217,8 @@ class Play:
         if self.is_logged and gradients:
             values[f"{player.prefix}gradient_norm"] = nn.utils.get_total_norm(gradients)
         player.clip_gradients()
+
+
+def _norm(gradients: Sequence[Tensor]) -> Tensor:
+    """The norm of all gradients; in 16 bits the squares of ordinary ones would be infinite."""
+    return nn.utils.get_total_norm([g.float() if g.dtype == torch.float16 else g for g in gradients])

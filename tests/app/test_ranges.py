@@ -18,10 +18,10 @@ from sr_experiments.errors import UserError
     ("override", "message"),
     [
         ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps=0 must be at least 1."),
-        ("seed=-1", "seed=-1 must be from 0 to 4.29497e+09."),
+        ("seed=-1", "seed=-1 must be from 0 to 4294967295."),
         ("seed=100000000000000000000", "seed=100000000000000000000 must be from 0"),
         ("model.features=0", "model.features=0 must be at least 1."),
-        ("model.blocks=-1", "model.blocks=-1 must be at least 1."),
+        ("model.blocks=-1", "model.blocks=-1 must be at least 0."),
         ("trainer.gradient_clip_val=-1", "must be more than 0; null: gradients are not clipped"),
         ("trainer.gradient_clip_val=0", "must be more than 0; null"),
         ("loss.terms.l1.weight=-1", "loss.terms.l1.weight=-1 must be at least 0: a negative weight would maximise"),

@@ -1,4 +1,5 @@
 import contextlib
+import os
 import struct
 import sys
 import warnings
@@ -285,3 +286,9 @@ def test_every_asset_matches_pillow(assets: Path) -> None:
         wanted = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("RGB"))
         np.testing.assert_array_equal(read_image(path), wanted)
     assert read_image(assets / "data" / "Set14" / "bridge.png", gray="keep").shape[2] == 1
+
+
+def test_a_pipe_is_no_image(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(UserError, match=r"cannot read pipe.png .* a pipe or a device"):
+        read_image(tmp_path / "pipe.png")

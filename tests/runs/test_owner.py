@@ -45,6 +45,13 @@ def test_a_finished_run_is_refused_whole_and_replaced_when_told_to(tmp_path: Pat
     assert not (folder / "checkpoints" / "best.ckpt").exists()
     steps = [line.split(",")[0] for line in (folder / "metrics.csv").read_text().splitlines()[1:]]
     assert steps == sorted(set(steps), key=int)
+    before = contents(folder / "checkpoints")
+    done = train(folder, *more, "data.crop_size=4000")  # what is wrong with a part does not cost the earlier run
+    assert done.returncode == 2
+    assert contents(folder / "checkpoints") == before
+    done = run("eval", f"checkpoint={folder}", "data=sample", f"hydra.run.dir={folder}", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is the folder of a training" in done.stderr
     done = train(folder, *more, "resume=auto")
     assert done.returncode == 2
     assert "give one of them" in done.stderr
